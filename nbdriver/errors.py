@@ -1,0 +1,116 @@
+"""Every exception that crosses the package's API, in one tree.
+
+Whoever embeds the driver catches `DriverError` and has them all; exceptions of h11, wsproto, the
+transports or a framework around us never leave the module that met them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = [
+    "ActionFailed",
+    "ApiNotAvailable",
+    "ConfigError",
+    "ConnectionLost",
+    "DriverError",
+    "HTTPError",
+    "NetworkError",
+    "ProtocolViolation",
+    "RequestDenied",
+    "StartupError",
+    "WebSocketClosed",
+]
+
+
+class DriverError(Exception):
+    """The root of the tree."""
+
+
+class ConfigError(DriverError, ValueError):
+    """A setting cannot be used: the message names the key, where it came from, and what was expected."""
+
+
+class StartupError(DriverError):
+    """The server could not start: a start-up hook failed, or an address could not be bound."""
+
+
+class ConnectionLost(DriverError):
+    """The peer's connection is gone, so nothing more can be written to it."""
+
+
+class HTTPError(DriverError):
+    """A request is refused with a status and a reason.
+
+    `reason` is for the person at the other end: one line that says what was expected and what came.
+    `headers` are added to the answer (`Allow`, `Retry-After`, ...).
+    """
+
+    def __init__(
+        self, status_code: int, reason: str, headers: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        super().__init__(status_code, reason)
+        self.status_code = status_code
+        self.reason = reason
+        self.headers = tuple(headers)
+
+    def __str__(self) -> str:
+        return f"{self.status_code}: {self.reason}"
+
+
+class RequestDenied(HTTPError):
+    """An adapter does not let this caller in; raised by `Bot.check_permission`.
+
+    `status_code` is an HTTP status from 400 to 599, `reason` is told to the caller.
+    """
+
+    def __init__(self, status_code: int, reason: str) -> None:
+        super().__init__(status_code, reason)
+
+
+class ProtocolViolation(DriverError):
+    """A WebSocket peer broke RFC 6455 or a limit; `code` is the close code it is told (section 7.4)."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.reason}"
+
+
+class WebSocketClosed(DriverError):
+    """The WebSocket is closed; `code` and `reason` are the peer's, or 1006 if it left without a word."""
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.reason}" if self.reason else str(self.code)
+
+
+class NetworkError(DriverError):
+    """An API call got no answer: the connection went away, or the time was over."""
+
+
+class ApiNotAvailable(NetworkError):
+    """An API was called on a bot that has no way to carry the call."""
+
+
+class ActionFailed(DriverError):
+    """The chat platform answered an API call with a failure; `info` is its whole answer."""
+
+    def __init__(self, info: dict[str, object]) -> None:
+        super().__init__(info)
+        self.info = info
+
+    @property
+    def retcode(self) -> object:
+        """The platform's own number for what went wrong, or None."""
+        return self.info.get("retcode")
+
+    def __str__(self) -> str:
+        return ", ".join(f"{key}={value!r}" for key, value in self.info.items())
