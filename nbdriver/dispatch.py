@@ -1,0 +1,341 @@
+"""What an adapter's request means: permission, a Bot, and a task that handles the event.
+
+Neither sockets nor h11 nor ASGI here: a `Request` comes in, or a WebSocket that waits to be accepted.
+What is wrong with either is an HTTPError, in the order 404, 405 or 426, 400, permission.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from . import codec
+from .abc import Bot, Driver, WebSocketConnection
+from .config import ServerConfig
+from .errors import HTTPError, WebSocketClosed
+from .model import Request, RequestHeaders, Response
+from .net.clock import Clock
+from .net.tasks import Tasks
+from .pending import Pending
+from .routing import match
+from .websocket import WebSocket
+
+__all__ = ["Dispatcher"]
+
+logger = logging.getLogger(__name__)
+
+Message = dict[str, Any]
+
+
+class Dispatcher:
+    """Carries requests to the bots of a driver, within the bounds of its configuration."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        config: ServerConfig,
+        clock: Clock,
+        denied: tuple[type[Exception], ...] = (),
+    ) -> None:
+        """`denied` are a framework's own exceptions in place of RequestDenied."""
+        self._driver = driver
+        self._config = config
+        self._clock = clock
+        self._denied = denied
+        self._connections: dict[str, _BotConnection] = {}
+        self._entering: set[str] = set()
+        self._probes: dict[str, asyncio.Task[Any]] = {}
+        self._tasks = Tasks()
+        self.pending = Pending(config.max_pending)
+
+    # HTTP.
+
+    async def handle_http(self, request: Request) -> Response:
+        """Hand one event to a bot; 204 says that it was. Raises HTTPError."""
+        adapter, is_websocket = self._find(request)
+        if is_websocket:
+            raise _not_for_http(request)
+        if request.method != "POST":
+            raise HTTPError(405, f"expected POST, got {request.method}", [("Allow", "POST")])
+        message = _read_body(request)
+        self_id = await self._ask_permission(adapter, "http", request, message)
+        if self_id in self._driver.bots:
+            logger.warning(
+                "bot %s is also connected by WebSocket, its events may be handled twice", self_id
+            )
+        await self._wait_for_a_place()
+        bot = self._make_bot(adapter, "http", self_id, None)
+        self.pending.start(bot.handle_message(message), message, _nothing)
+        return Response(204)
+
+    async def _wait_for_a_place(self) -> None:
+        if self.pending.draining:
+            raise HTTPError(503, "the bot is shutting down", [("Retry-After", "5")])
+        if self.pending.free:
+            return
+        timeout = self._config.pending_timeout
+        free = asyncio.Event()
+        self.pending.when_free(free.set)
+        try:
+            async with self._clock.timeout(timeout):
+                await free.wait()
+        except TimeoutError:
+            raise HTTPError(
+                503,
+                f"the bot is busy: none of the events before this one ended within {timeout} s",
+                [("Retry-After", str(round(timeout)))],
+            ) from None
+
+    # WebSocket.
+
+    async def handle_websocket(self, websocket: WebSocketConnection) -> None:
+        """Connect a bot. Raises HTTPError to refuse it, WebSocketClosed if the peer has left."""
+        request = websocket.request
+        adapter, is_websocket = self._find(request)
+        if not is_websocket:
+            raise HTTPError(405, "expected POST, this is no WebSocket path", [("Allow", "POST")])
+        self_id = await self._ask_permission(adapter, "websocket", request, None)
+        _check_role(request)
+        await self._make_room(self_id)
+        if websocket.closed:
+            return
+        self._entering.add(self_id)
+        try:
+            bot = self._make_bot(adapter, "websocket", self_id, WebSocket(websocket))
+            await websocket.accept()
+            connection = _BotConnection(self, bot, websocket)
+            self._connections[self_id] = connection
+            self._driver._bot_connect(bot)
+        finally:
+            self._entering.discard(self_id)
+        logger.info("Bot %s connected by WebSocket (%s)", self_id, bot.type)
+        websocket.deliver_to(connection)
+
+    async def _make_room(self, self_id: str) -> None:
+        """See that no other connection has that id. Raises HTTPError (409) if one has, and lives.
+
+        A connection whose other end is gone may look alive for as long as the keep-alive pings take
+        to find out, so it is asked at once. All newcomers share one probe; the first to go on wins.
+        """
+        if (old := self._connections.get(self_id)) is not None:
+            if (probe := self._probes.get(self_id)) is None:
+                probe = self._tasks.start(
+                    self._probe(old), f"asking bot {self_id} for a sign of life"
+                )
+                self._probes[self_id] = probe
+                probe.add_done_callback(lambda _: self._probes.pop(self_id))
+            await asyncio.wait([probe])
+        # The last connection's hooks come before this one's.
+        await self._driver._bot_hooks.settled(self_id)
+        if self_id in self._driver.bots or self_id in self._entering:
+            logger.warning("bot %s is already connected, a second connection is refused", self_id)
+            raise HTTPError(
+                409, f"bot {self_id} is already connected, and that connection is alive"
+            )
+
+    async def _probe(self, old: _BotConnection) -> None:
+        """Ask an old connection for a sign of life, and end it if none comes."""
+        if not old.websocket.can_ping:
+            return
+        try:
+            async with self._clock.timeout(self._config.takeover_timeout):
+                await old.websocket.ping()
+        except TimeoutError:
+            logger.warning("bot %s gave no sign of life, its connection is taken over", old.bot_id)
+            old.websocket.abort()
+        except WebSocketClosed:
+            pass
+
+    def _disconnected(self, connection: _BotConnection, error: Exception) -> None:
+        if self._connections.get(connection.bot_id) is connection:
+            del self._connections[connection.bot_id]
+        logger.info("Bot %s disconnected (%s)", connection.bot_id, error)
+        self._driver._bot_disconnect(connection.bot)
+
+    # Both.
+
+    def _find(self, request: Request) -> tuple[type[Bot], bool]:
+        """The adapter that a path belongs to, and whether the path is its WebSocket's."""
+        route = match(request.path)
+        if route is None or (adapter := self._driver._adapters.get(route.adapter)) is None:
+            known = ", ".join(f"/{name}/" for name in self._driver._adapters) or "none"
+            logger.warning("%s: no adapter has that path; there are: %s", request, known)
+            raise HTTPError(404, "expected the path of an adapter, /NAME/, /NAME/http or /NAME/ws")
+        return adapter, route.websocket
+
+    async def _ask_permission(
+        self, adapter: type[Bot], kind: str, request: Request, message: Message | None
+    ) -> str:
+        if len(request.headers.get_all("x-self-id")) > 1:
+            raise HTTPError(400, "expected one X-Self-ID header, got several")
+        headers = RequestHeaders(request)
+        try:
+            return await adapter.check_permission(self._driver, kind, headers, message)
+        except self._denied as error:
+            # A framework's RequestDenied has our attributes, but not our base.
+            raise HTTPError(error.status_code, error.reason) from error  # type: ignore[attr-defined]
+
+    def _make_bot(
+        self, adapter: type[Bot], kind: str, self_id: str, websocket: WebSocket | None
+    ) -> Bot:
+        bot = adapter(kind, self_id, websocket=websocket)
+        # `Bot.register` keeps the driver on the class: of two drivers with one adapter, the later.
+        if adapter.driver is not self._driver:
+            bot.driver, bot.config = self._driver, self._driver.config
+        return bot
+
+    async def drain(self) -> None:
+        """Take no further events, and wait until those that were taken have been handled."""
+        await self.pending.drain()
+
+    async def cancel(self) -> None:
+        """Cancel the events that are left, naming them in the log."""
+        await self.pending.cancel()
+        await self._tasks.cancel()
+
+
+class _BotConnection:
+    """A bot's WebSocket, as the listener that its messages are delivered to.
+
+    Events start at once while there are places, and are parked, in order, while there are none.
+    Answers to API calls never wait: the bots that hold the places may be waiting for them.
+    """
+
+    __slots__ = (
+        "_dispatcher",
+        "_dropped",
+        "_in_line",
+        "_is_answer",
+        "_parked",
+        "_parked_size",
+        "_running",
+        "_unparking",
+        "bot",
+        "bot_id",
+        "websocket",
+    )
+
+    def __init__(self, dispatcher: Dispatcher, bot: Bot, websocket: WebSocketConnection) -> None:
+        self._dispatcher = dispatcher
+        self.bot = bot
+        self.bot_id = bot.self_id
+        self.websocket = websocket
+        self._is_answer: Callable[[Message], bool] = getattr(type(bot), "is_answer", _is_answer)
+        self._running = 0
+        self._parked: deque[tuple[Message, int]] = deque()
+        self._parked_size = 0
+        self._in_line = False
+        self._unparking = False
+        self._dropped = 0
+
+    def message_received(self, message: str | bytes) -> None:
+        """Handle a message: an event, an answer, or neither, which is logged."""
+        if isinstance(message, bytes):
+            logger.warning("bot %s: a binary message is ignored, expected text", self.bot_id)
+            return
+        try:
+            event = codec.loads_object(message)
+        except ValueError as error:
+            logger.warning("bot %s: a message is ignored, %s", self.bot_id, error)
+            return
+        pending = self._dispatcher.pending
+        if self._is_answer(event):
+            pending.start_beside(self.bot.handle_message(event), event)
+        elif pending.draining:
+            self._dropped += 1
+        elif self._parked or not self._has_place():
+            self._park(event, len(message))
+        else:
+            self._start(event)
+
+    def connection_closed(self, error: Exception) -> None:
+        """The bot has gone; its events that have come are still handled."""
+        if self._dropped:
+            logger.warning(
+                "bot %s: %d events came after the stop and were not handled",
+                self.bot_id,
+                self._dropped,
+            )
+        self._dispatcher._disconnected(self, error)
+
+    def _has_place(self) -> bool:
+        dispatcher = self._dispatcher
+        return (
+            self._running < dispatcher._config.max_pending_per_connection
+            and dispatcher.pending.free
+        )
+
+    def _start(self, event: Message) -> None:
+        self._running += 1
+        self._dispatcher.pending.start(self.bot.handle_message(event), event, self._done)
+
+    def _done(self) -> None:
+        self._running -= 1
+        self._unpark()
+
+    def _park(self, event: Message, size: int) -> None:
+        self._parked.append((event, size))
+        self._parked_size += size
+        if self._parked_size > self._dispatcher._config.max_parked:
+            self.websocket.pause_reading()
+        self._stand_in_line()
+
+    def _unpark(self) -> None:
+        """Start what is parked, as far as there are places."""
+        # An event may end as soon as it is started, and come here again through `_done`.
+        if self._unparking:
+            return
+        self._unparking = True
+        while self._parked and self._has_place():
+            event, size = self._parked.popleft()
+            self._parked_size -= size
+            self._start(event)
+        self._unparking = False
+        self._stand_in_line()
+        if self._parked_size <= self._dispatcher._config.max_parked // 2:
+            self.websocket.resume_reading()
+
+    def _stand_in_line(self) -> None:
+        """Wait for a place of all, if that is what is missing; else our own events' end will do."""
+        if self._parked and not self._in_line and not self._dispatcher.pending.free:
+            self._in_line = True
+            self._dispatcher.pending.when_free(self._next_in_line)
+
+    def _next_in_line(self) -> None:
+        self._in_line = False
+        self._unpark()
+
+
+def _is_answer(message: Message) -> bool:
+    """Whether a message answers an API call, as OneBot's do."""
+    return "echo" in message and "post_type" not in message
+
+
+def _not_for_http(request: Request) -> HTTPError:
+    """What a request without an upgrade gets on a WebSocket path (RFC 9110, 15.5.22)."""
+    if request.method in ("GET", "HEAD"):
+        return HTTPError(426, "expected a WebSocket, this is its path", [("Upgrade", "websocket")])
+    return HTTPError(405, f"expected a WebSocket, got {request.method}", [("Allow", "GET")])
+
+
+def _read_body(request: Request) -> Message:
+    if coding := request.headers.get("content-encoding"):
+        raise HTTPError(415, f"expected a body without Content-Encoding, got {coding}")
+    try:
+        return codec.loads_object(request.body)
+    except ValueError as error:
+        raise HTTPError(400, str(error)) from error
+
+
+def _check_role(request: Request) -> None:
+    """OneBot's split connections share an id, so that each would push the other out."""
+    role = request.headers.get("x-client-role", "Universal")
+    if role is not None and role.lower() in ("api", "event"):
+        raise HTTPError(400, f"expected X-Client-Role: Universal (one connection), got {role}")
+
+
+def _nothing() -> None:
+    """What is to be done after an event that came by HTTP."""

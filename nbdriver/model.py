@@ -1,0 +1,183 @@
+"""What travels between the wire and the bots: Headers, Request, Response.
+
+The parsers make a `Request`, an application answers with a `Response`; neither knows of sockets, so
+the same objects serve the HTTP/1.1 server, the ASGI front and the tests.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+from .errors import HTTPError
+
+__all__ = ["Address", "Headers", "Request", "RequestHeaders", "Response", "refusal"]
+
+Address = tuple[str, int]
+"""An IP address and a port."""
+
+# RFC 9110, 5.6.2 (token) and 5.5 (field-content; obs-text is what latin-1 leaves above 0x7f).
+_FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_FIELD_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff]+(?:[ \t]+[\x21-\x7e\x80-\xff]+)*)?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_PRINTABLE_ASCII = re.compile(r"[\x20-\x7e]*")
+
+
+class Headers:
+    """Header fields in the order in which they stand; names are case-insensitive and may repeat.
+
+    Names are kept in lower case; values are text, one character per byte (ISO 8859-1).
+    """
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
+        self._items = [(name.lower(), value) for name, value in items]
+
+    @classmethod
+    def from_bytes(cls, items: Iterable[tuple[bytes, bytes]]) -> Headers:
+        """The headers that a parser read, as bytes."""
+        return cls((name.decode("latin-1"), value.decode("latin-1")) for name, value in items)
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The value of a field; values of a repeated field are joined by ", " (RFC 9110, 5.3)."""
+        values = self.get_all(name)
+        return ", ".join(values) if values else default
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of a field, one for each line that had it."""
+        name = name.lower()
+        return [value for key, value in self._items if key == name]
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        """Each field line as (name, value)."""
+        return iter(self._items)
+
+    def __contains__(self, name: str) -> bool:
+        return any(key == name.lower() for key, _ in self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Headers) and self._items == other._items
+
+    def __repr__(self) -> str:
+        return f"Headers({self._items!r})"
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A request as it was received, its body complete.
+
+    `target` is the request target as sent, `path` and `query_string` its two halves (still
+    percent-encoded); `client` is the peer's address, None where there is none (a Unix socket).
+    """
+
+    method: str
+    target: str
+    headers: Headers = field(default_factory=Headers)
+    body: bytes = b""
+    http_version: str = "1.1"
+    scheme: str = "http"
+    client: Address | None = None
+    path: str = field(init=False)
+    query_string: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.path, _, self.query_string = self.target.partition("?")
+
+    def query(self, name: str) -> str | None:
+        """The first value of a query parameter, percent-decoded; None if it is not there."""
+        for key, value in parse_qsl(self.query_string, keep_blank_values=True):
+            if key == name:
+                return value
+        return None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class RequestHeaders(dict[str, str]):
+    """What `Bot.check_permission` gets as `headers`: a plain dict, keys in lower case.
+
+    `request` is the request behind it, for an adapter that needs the query or the body as received.
+    """
+
+    def __init__(self, request: Request) -> None:
+        super().__init__()
+        self.request = request
+        for name, value in request.headers.items():
+            # Cookie is the one field whose lines are not joined by a comma (RFC 9113, 8.2.3).
+            separator = "; " if name == "cookie" else ", "
+            self[name] = f"{self[name]}{separator}{value}" if name in self else value
+
+
+class Response:
+    """An answer: status, headers, and a body of bytes (text is encoded as UTF-8).
+
+    `reason` is the phrase on the status line, the standard one if not given. Raises ValueError for
+    a header that cannot stand on the wire (RFC 9110, 5.5), so that nothing can be injected by one.
+    """
+
+    __slots__ = ("body", "headers", "reason", "status_code")
+
+    def __init__(
+        self,
+        status_code: int = 200,
+        body: bytes | str = b"",
+        headers: Iterable[tuple[str, str]] = (),
+        reason: str | None = None,
+    ) -> None:
+        if not 200 <= status_code <= 999:
+            raise ValueError(f"expected the status of a final response, got {status_code}")
+        self.status_code = status_code
+        self.body = body.encode() if isinstance(body, str) else body
+        self.headers = [_checked(name, value) for name, value in headers]
+        self.reason = _phrase(status_code, reason)
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status_code} {self.reason}>"
+
+
+def _checked(name: str, value: str) -> tuple[str, str]:
+    if not _FIELD_NAME.fullmatch(name):
+        raise ValueError(f"expected a header name (RFC 9110, 5.1), got {name!r}")
+    if not _FIELD_VALUE.fullmatch(value):
+        raise ValueError(
+            f"expected a value for {name} without control characters, outer blanks or characters"
+            f" beyond ISO 8859-1 (RFC 9110, 5.5), got {value!r}"
+        )
+    return name, value
+
+
+def _phrase(status_code: int, reason: str | None) -> str:
+    """The reason phrase: `reason` where it can stand on a status line, else the standard one."""
+    if reason and _PRINTABLE_ASCII.fullmatch(reason):
+        return reason
+    try:
+        return HTTPStatus(status_code).phrase
+    except ValueError:
+        return ""
+
+
+def refusal(error: BaseException) -> Response:
+    """The answer to a request that ended in `error`: the one place where errors become statuses.
+
+    An HTTPError tells its status, reason and headers; a status that refuses nothing, or any other
+    exception, is a 500 that tells nothing of what is inside.
+    """
+    headers = [("content-type", "text/plain; charset=utf-8")]
+    if not isinstance(error, HTTPError) or not 400 <= error.status_code <= 599:
+        return Response(500, "Internal Server Error\n", headers)
+    reason = _one_line(error.reason) or _phrase(error.status_code, None)
+    return Response(error.status_code, f"{reason}\n", [*headers, *error.headers], reason)
+
+
+def _one_line(text: Any) -> str:
+    """`text` without line ends, escape characters or what UTF-8 cannot carry."""
+    return _CONTROL.sub(" ", str(text).encode(errors="replace").decode()).strip()

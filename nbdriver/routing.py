@@ -1,0 +1,32 @@
+"""Which adapter a path belongs to, and how it is talked to there."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import unquote
+
+__all__ = ["Route", "match"]
+
+
+class Route(NamedTuple):
+    """An adapter's name, and whether its path is the WebSocket one."""
+
+    adapter: str
+    websocket: bool
+
+
+def match(path: str) -> Route | None:
+    """The route of a path: `/{adapter}/`, `/{adapter}/http` or `/{adapter}/ws`.
+
+    Each with or without a slash at the end; None for any other path. The name is percent-decoded.
+    """
+    _, *segments = path.removesuffix("/").split("/")
+    if not segments or not segments[0]:
+        return None
+    adapter = unquote(segments[0], errors="strict") if "%" in segments[0] else segments[0]
+    match segments[1:]:
+        case [] | ["http"]:
+            return Route(adapter, websocket=False)
+        case ["ws"]:
+            return Route(adapter, websocket=True)
+    return None

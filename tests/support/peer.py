@@ -1,0 +1,67 @@
+"""The other end of a connection under test: sends bytes, and looks at what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+PATIENCE = 10.0
+"""Seconds after which a test that waits in vain fails."""
+
+
+class Peer(asyncio.Protocol):
+    """Speaks bytes. `received` is all that came; `eof` and `lost` are how the other side ended."""
+
+    def __init__(self) -> None:
+        self.received = bytearray()
+        self.eof = False
+        self.lost = False
+        self._changed = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        self._changed.set()
+
+    def eof_received(self) -> bool:
+        self.eof = True
+        self._changed.set()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self._changed.set()
+
+    def send(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something that came has made `condition` true."""
+        async with asyncio.timeout(PATIENCE):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def read(self, until: bytes) -> bytes:
+        """Take all that has come up to and with `until`."""
+        await self.until(lambda: until in self.received)
+        end = self.received.index(until) + len(until)
+        taken = bytes(self.received[:end])
+        del self.received[:end]
+        return taken
+
+    async def read_to_end(self) -> bytes:
+        """Take all that comes until the other side has ended."""
+        await self.until(lambda: self.eof or self.lost)
+        taken = bytes(self.received)
+        self.received.clear()
+        return taken
+
+
+async def settle() -> None:
+    """Let everything run that can run without waiting for the outside."""
+    for _ in range(50):
+        await asyncio.sleep(0)
