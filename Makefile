@@ -1,0 +1,101 @@
+# The project's commands; `make` alone lists them. Those that need a virtual environment make it first, and see by its
+# stamp that it is still right: a file inside it, younger than setup.cfg.
+
+# A Python to make the environments with, if the first that is found is not the one you want.
+PYTHON ?=
+# Where the package and the tools of its tests are installed; another VENV beside it serves another Python.
+VENV ?= .venv
+BENCH_VENV ?= .venv-bench
+# Passed on to what run, test and bench start: make run ARGS='--port 9000', make test ARGS='-k frames'
+ARGS ?=
+
+python := $(VENV)/bin/python
+bench_python := $(BENCH_VENV)/bin/python
+a10_python := .venv-nonebot-a10/bin/python
+coverage := $(python) -m coverage
+# NoneBot is not beside our tests, so what imports it is measured and typed where it is: by `make hosts`.
+guests := nbdriver/nonebot
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# Targets share environments, and pip does not share.
+.NOTPARALLEL:
+.PHONY: help run test lint types coverage check format bench hosts clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+run: $(VENV)/.run ## serve an echo bot on 127.0.0.1:8080 (ARGS='--port 9000' to change it)
+	@$(python) -m nbdriver demo $(ARGS)
+
+test: $(VENV)/.test ## run the tests (ARGS='-k name' for some of them)
+	@$(python) -m pytest $(ARGS)
+
+lint: $(VENV)/.test ## look at the style
+	@$(python) -m ruff check
+	@$(python) -m ruff format --check
+
+types: $(VENV)/.test ## check the types
+	@$(python) -m mypy
+	@$(python) -m mypy $(wildcard benchmarks/*.py examples/*.py)
+
+coverage: $(VENV)/.test ## run the tests and see that they reach every line and branch
+	@$(coverage) erase
+	@$(coverage) run -m pytest $(ARGS)
+	@$(coverage) combine --quiet
+	@$(coverage) report --omit '$(guests)/*'
+
+check: lint types coverage ## style, types, and the tests with their coverage
+
+format: $(VENV)/.test ## put the style right where that can be done for you
+	@$(python) -m ruff check --fix
+	@$(python) -m ruff format
+
+bench: $(BENCH_VENV)/.bench ## measure the CPU time per event, beside uvicorn
+	@$(bench_python) -m benchmarks $(ARGS)
+
+hosts: export COVERAGE_FILE := .coverage-hosts
+hosts: $(VENV)/.test ## run the tests inside NoneBot 2.0.0a10, in environments of their own
+	@$(python) tests/hosts/environments.py
+	@$(coverage) erase
+	@$(coverage) run -m pytest tests/hosts $(ARGS)
+	@$(coverage) combine --quiet
+	@$(coverage) report --include '$(guests)/*'
+	@$(python) -m mypy --python-executable $(a10_python) --package $(subst /,.,$(guests))
+
+clean: ## remove what these commands have made, the environments too
+	rm -rf .venv .venv-* build dist *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -path './.*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
+
+# One line while it works, and pip's own words only if it fails.
+define pip_install
+@echo "Installing $(1) into $(@D) (once) ..."
+@said=$$($(@D)/bin/python -m pip install --disable-pip-version-check $(2) 2>&1) || { printf '%s\n' "$$said" >&2; exit 1; }
+endef
+
+$(VENV)/.run: setup.cfg pyproject.toml | $(VENV)/bin/pip
+	$(call pip_install,nbdriver,--editable .)
+	@touch $@
+
+$(VENV)/.test: setup.cfg pyproject.toml | $(VENV)/bin/pip
+	$(call pip_install,nbdriver and the tools of its tests,--editable '.[test]')
+	@touch $(@D)/.run $@
+
+$(BENCH_VENV)/.bench: setup.cfg pyproject.toml | $(BENCH_VENV)/bin/pip
+	$(call pip_install,nbdriver and what it is measured beside,--editable '.[bench]')
+	@touch $@
+
+# pip is the last thing that venv makes, so where it stands the environment is whole. A name on the search path proves
+# nothing (pyenv's shims answer 'command not found'), so each Python is asked for its version.
+%/bin/pip:
+	@found=none; \
+	for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python); do \
+		version=$$("$$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null) || continue; \
+		found="Python $$version"; \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || continue; \
+		echo "Making $* with Python $$version ..."; \
+		said=$$("$$python" -m venv --clear $* 2>&1) || { printf '%s\n' "$$said" >&2; exit 1; }; \
+		exit 0; \
+	done; \
+	echo "expected Python 3.11 or newer, found $$found; say make PYTHON=/path/to/python" >&2; \
+	exit 1
