@@ -44,7 +44,6 @@ _PIECE: Final = 65_536
 # some kilobytes of setting up. Who flushes by BFINAL needs one for each fragment, at the most.
 _MAX_FINALS: Final = 1_024
 
-
 _RANGES = (
     ("max_message", 0, sys.maxsize - 1),
     ("server_max_window_bits", 8, MAX_WINDOW_BITS),
