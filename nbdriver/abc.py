@@ -1,8 +1,9 @@
 """The contracts: what an adapter, a driver, an application and a connection owe each other.
 
-`Driver`, `WebSocket` and `Bot` are those of NoneBot 2.0.0a10 (`nonebot.drivers`, `nonebot.adapters`),
-name by name. `Application` is the waist between the network and the bots, and `WebSocketConnection`
-the message level under the contract's JSON `WebSocket`. The concrete classes stand elsewhere.
+`Driver`, `WebSocket` and `Bot` are those of NoneBot 2.0.0a10 (`nonebot.drivers` and
+`nonebot.adapters`), name by name. `Application` is the waist between the network and the bots, and
+`WebSocketConnection` the message level under the contract's JSON `WebSocket`. The concrete classes
+stand elsewhere.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from types import new_class
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from .hooks import HookRunner
@@ -33,6 +35,12 @@ class Bot(ABC):
     """The adapter's side: one for each reverse WebSocket connection, one for each HTTP event.
 
     An attribute that does not exist is an API call: `await bot.send_msg(message="hi")`.
+
+    Two methods are optional, and therefore looked up on the class. `is_answer(message) -> bool`, a
+    class method, says whether a message answers an API call: it is then handled at once, while
+    events may have to wait; without it, one with `echo` and without `post_type` does.
+    `connection_closed(error)`, a plain function, is called as soon as the bot's WebSocket is gone,
+    before the disconnect hooks, so that whoever waits for an answer need not wait any longer.
     """
 
     driver: Driver
@@ -60,7 +68,7 @@ class Bot(ABC):
 
     @classmethod
     def register(cls, driver: Driver, config: Any, **kwargs: Any) -> None:
-        """Called by `Driver.register_adapter`: take what the adapter needs from the configuration."""
+        """Called by `Driver.register_adapter`: take what the adapter needs from `config`."""
         cls.driver = driver
         cls.config = config
 
@@ -131,7 +139,7 @@ class WebSocket(ABC):
 
 
 class Driver(ABC):
-    """The contract's driver: adapters, bots and hooks; how it reaches the network is the subclass's.
+    """The contract's driver: adapters, bots and hooks. How it reaches the network is left open.
 
     In NoneBot `_adapters` and the two sets of hooks are attributes of the class, shared by all
     drivers of a process. Here each driver has its own, made in `__init__`: in a program with one
@@ -154,7 +162,15 @@ class Driver(ABC):
         self.config: Any = config
 
     def register_adapter(self, name: str, adapter: type[Bot], **kwargs: Any) -> None:
-        """Serve `adapter` under `/{name}/`; `kwargs` go to its `register`."""
+        """Serve `adapter` under `/{name}/`; `kwargs` go to its `register`.
+
+        An adapter keeps what it is registered with on its class. One that another driver has too is
+        therefore registered as a subclass of its own, so that neither driver's tokens and settings
+        become the other's.
+        """
+        if vars(adapter).get("driver", self) is not self:
+            names = {"__module__": adapter.__module__, "__qualname__": adapter.__qualname__}
+            adapter = new_class(adapter.__name__, (adapter,), {}, lambda own: own.update(names))
         self._adapters[name] = adapter
         adapter.register(self, self.config, **kwargs)
         self.logger.debug('Loaded adapter "%s"', name)
@@ -229,7 +245,7 @@ class Driver(ABC):
 
 
 class WebSocketListener(Protocol):
-    """Whoever a connection delivers to (`WebSocketConnection.deliver_to`). None may block or raise."""
+    """Whom a connection delivers to (`WebSocketConnection.deliver_to`). None may block or raise."""
 
     def message_received(self, message: str | bytes) -> None:
         """A whole message came: text, or bytes."""
@@ -326,4 +342,7 @@ class Application(ABC):
 
     @abstractmethod
     async def drain(self) -> None:
-        """Accept no further events, and wait until those that were accepted have been handled."""
+        """Accept no further events, and wait until those that were accepted have been handled.
+
+        Called again once all connections are gone, it waits for what follows from that as well.
+        """

@@ -15,7 +15,7 @@ from . import abc
 from .config import ServerConfig
 from .errors import HTTPError, StartupError, WebSocketClosed
 from .model import Headers, Request, Response, refusal
-from .wire.frames import check_close_code
+from .wire.closing import check_code as check_close_code
 
 __all__ = ["ASGIApplication", "ASGIWebSocketConnection"]
 

@@ -328,17 +328,15 @@ class ServerConfig:
 
         `config` is any object: its `nbdriver_<name>` are read, and its `host` and `port`. Of the
         process environment (`environ`, `os.environ` if None) every `NBDRIVER_<NAME>` is read, which
-        NoneBot would hand to no one. An override that is None is not given (to turn off what None
-        turns off, pass "null"). Raises `ConfigError` when a value cannot be used or a name is not
-        known.
+        NoneBot would hand to no one. None is a value like any other: it turns off what it can turn
+        off. Raises `ConfigError` when a value cannot be used or a name is not known.
         """
         known = {item.name: item for item in fields(cls)}
         given = dict(_configured(config, known))
         items = (os.environ if environ is None else environ).items()
         given.update(_prefixed((key, value, "in the environment") for key, value in items))
         for name, value in overrides.items():
-            if value is not None:
-                given[name] = Setting(name, value, "as a keyword argument")
+            given[name] = Setting(name, value, "as a keyword argument")
         return cls(**{name: _read(name, setting, known) for name, setting in given.items()})
 
     @classmethod

@@ -1,6 +1,6 @@
 """What an adapter's request means: permission, a Bot, and a task that handles the event.
 
-Neither sockets nor h11 nor ASGI here: a `Request` comes in, or a WebSocket that waits to be accepted.
+Neither sockets nor h11 nor ASGI here: a `Request` comes, or a WebSocket that waits to be accepted.
 What is wrong with either is an HTTPError, in the order 404, 405 or 426, 400, permission.
 """
 
@@ -16,6 +16,7 @@ from . import codec
 from .abc import Bot, Driver, WebSocketConnection
 from .config import ServerConfig
 from .errors import HTTPError, WebSocketClosed
+from .logs import escape
 from .model import Request, RequestHeaders, Response
 from .net.clock import Clock
 from .net.tasks import Tasks
@@ -44,10 +45,11 @@ class Dispatcher:
         self._driver = driver
         self._config = config
         self._clock = clock
-        self._denied = denied
+        self._denied: tuple[type[Exception], ...] = (HTTPError, *denied)
         self._connections: dict[str, _BotConnection] = {}
         self._entering: set[str] = set()
         self._probes: dict[str, asyncio.Task[Any]] = {}
+        self._parking: set[_BotConnection] = set()
         self._tasks = Tasks()
         self.pending = Pending(config.max_pending)
 
@@ -64,30 +66,46 @@ class Dispatcher:
         self_id = await self._ask_permission(adapter, "http", request, message)
         if self_id in self._driver.bots:
             logger.warning(
-                "bot %s is also connected by WebSocket, its events may be handled twice", self_id
+                "bot %s is also connected by WebSocket, its events may be handled twice",
+                escape(self_id),
             )
-        await self._wait_for_a_place()
-        bot = self._make_bot(adapter, "http", self_id, None)
-        self.pending.start(bot.handle_message(message), message, _nothing)
-        return Response(204)
-
-    async def _wait_for_a_place(self) -> None:
         if self.pending.draining:
             raise HTTPError(503, "the bot is shutting down", [("Retry-After", "5")])
+        bot = adapter("http", self_id)
+
+        def start() -> None:
+            self.pending.start(_handle(bot, message), message, _nothing)
+
         if self.pending.free:
-            return
+            start()
+        else:
+            await self._wait_in_line(start)
+        return Response(204)
+
+    async def _wait_in_line(self, start: Callable[[], None]) -> None:
+        """Call `start` when there is a place. Raises HTTPError (503) if none is found in time."""
         timeout = self._config.pending_timeout
-        free = asyncio.Event()
-        self.pending.when_free(free.set)
+        started = asyncio.Event()
+
+        # The place is taken in the call that offers it: a place that waits for a task to wake up
+        # would be offered to everybody in the line.
+        def start_now() -> None:
+            start()
+            started.set()
+
+        self.pending.when_free(start_now)
         try:
             async with self._clock.timeout(timeout):
-                await free.wait()
+                await started.wait()
         except TimeoutError:
-            raise HTTPError(
-                503,
-                f"the bot is busy: none of the events before this one ended within {timeout} s",
-                [("Retry-After", str(round(timeout)))],
-            ) from None
+            if not started.is_set():
+                raise HTTPError(
+                    503,
+                    f"the bot is busy: no event before this one ended within {timeout} s",
+                    [("Retry-After", str(max(1, round(timeout))))],
+                ) from None
+        finally:
+            self.pending.leave_line(start_now)
 
     # WebSocket.
 
@@ -97,21 +115,21 @@ class Dispatcher:
         adapter, is_websocket = self._find(request)
         if not is_websocket:
             raise HTTPError(405, "expected POST, this is no WebSocket path", [("Allow", "POST")])
-        self_id = await self._ask_permission(adapter, "websocket", request, None)
         _check_role(request)
+        self_id = await self._ask_permission(adapter, "websocket", request, None)
         await self._make_room(self_id)
         if websocket.closed:
             return
         self._entering.add(self_id)
         try:
-            bot = self._make_bot(adapter, "websocket", self_id, WebSocket(websocket))
+            bot = adapter("websocket", self_id, websocket=WebSocket(websocket))
             await websocket.accept()
             connection = _BotConnection(self, bot, websocket)
-            self._connections[self_id] = connection
+            logger.info("Bot %s connected by WebSocket (%s)", connection, bot.type)
             self._driver._bot_connect(bot)
+            self._connections[self_id] = connection
         finally:
             self._entering.discard(self_id)
-        logger.info("Bot %s connected by WebSocket (%s)", self_id, bot.type)
         websocket.deliver_to(connection)
 
     async def _make_room(self, self_id: str) -> None:
@@ -122,16 +140,16 @@ class Dispatcher:
         """
         if (old := self._connections.get(self_id)) is not None:
             if (probe := self._probes.get(self_id)) is None:
-                probe = self._tasks.start(
-                    self._probe(old), f"asking bot {self_id} for a sign of life"
-                )
+                probe = self._tasks.start(self._probe(old), f"asking bot {old} for a sign of life")
                 self._probes[self_id] = probe
                 probe.add_done_callback(lambda _: self._probes.pop(self_id))
             await asyncio.wait([probe])
         # The last connection's hooks come before this one's.
         await self._driver._bot_hooks.settled(self_id)
         if self_id in self._driver.bots or self_id in self._entering:
-            logger.warning("bot %s is already connected, a second connection is refused", self_id)
+            logger.warning(
+                "bot %s is already connected, a second connection is refused", escape(self_id)
+            )
             raise HTTPError(
                 409, f"bot {self_id} is already connected, and that connection is alive"
             )
@@ -144,15 +162,17 @@ class Dispatcher:
             async with self._clock.timeout(self._config.takeover_timeout):
                 await old.websocket.ping()
         except TimeoutError:
-            logger.warning("bot %s gave no sign of life, its connection is taken over", old.bot_id)
-            old.websocket.abort()
+            # A pong cannot be heard while we do not read, and that is no fault of the peer's.
+            if not old.paused:
+                logger.warning("bot %s gave no sign of life, its connection is taken over", old)
+                old.websocket.abort()
         except WebSocketClosed:
             pass
 
     def _disconnected(self, connection: _BotConnection, error: Exception) -> None:
         if self._connections.get(connection.bot_id) is connection:
             del self._connections[connection.bot_id]
-        logger.info("Bot %s disconnected (%s)", connection.bot_id, error)
+        logger.info("Bot %s disconnected (%s)", connection, escape(str(error)))
         self._driver._bot_disconnect(connection.bot)
 
     # Both.
@@ -173,19 +193,18 @@ class Dispatcher:
             raise HTTPError(400, "expected one X-Self-ID header, got several")
         headers = RequestHeaders(request)
         try:
-            return await adapter.check_permission(self._driver, kind, headers, message)
+            self_id = await adapter.check_permission(self._driver, kind, headers, message)
         except self._denied as error:
-            # A framework's RequestDenied has our attributes, but not our base.
-            raise HTTPError(error.status_code, error.reason) from error  # type: ignore[attr-defined]
-
-    def _make_bot(
-        self, adapter: type[Bot], kind: str, self_id: str, websocket: WebSocket | None
-    ) -> Bot:
-        bot = adapter(kind, self_id, websocket=websocket)
-        # `Bot.register` keeps the driver on the class: of two drivers with one adapter, the later.
-        if adapter.driver is not self._driver:
-            bot.driver, bot.config = self._driver, self._driver.config
-        return bot
+            status, reason = _denial(error)
+            if isinstance(error, HTTPError):
+                raise
+            raise HTTPError(status, reason) from error
+        if not isinstance(self_id, str):
+            raise TypeError(
+                f"expected {adapter.__qualname__}.check_permission to return the bot's id as text,"
+                f" got {self_id!r}"
+            )
+        return self_id
 
     async def drain(self) -> None:
         """Take no further events, and wait until those that were taken have been handled."""
@@ -193,6 +212,9 @@ class Dispatcher:
 
     async def cancel(self) -> None:
         """Cancel the events that are left, naming them in the log."""
+        self.pending.draining = True
+        for connection in list(self._parking):
+            connection.drop_parked()
         await self.pending.cancel()
         await self._tasks.cancel()
 
@@ -215,6 +237,7 @@ class _BotConnection:
         "_unparking",
         "bot",
         "bot_id",
+        "paused",
         "websocket",
     )
 
@@ -230,20 +253,25 @@ class _BotConnection:
         self._in_line = False
         self._unparking = False
         self._dropped = 0
+        self.paused = False
+        """Whether nothing more is read for now, since too much is parked."""
+
+    def __str__(self) -> str:
+        return escape(self.bot_id)
 
     def message_received(self, message: str | bytes) -> None:
         """Handle a message: an event, an answer, or neither, which is logged."""
         if isinstance(message, bytes):
-            logger.warning("bot %s: a binary message is ignored, expected text", self.bot_id)
+            logger.warning("bot %s: a binary message is ignored, expected text", self)
             return
         try:
             event = codec.loads_object(message)
         except ValueError as error:
-            logger.warning("bot %s: a message is ignored, %s", self.bot_id, error)
+            logger.warning("bot %s: a message is ignored, %s", self, error)
             return
         pending = self._dispatcher.pending
-        if self._is_answer(event):
-            pending.start_beside(self.bot.handle_message(event), event)
+        if self._answers(event):
+            pending.start_beside(_handle(self.bot, event), event)
         elif pending.draining:
             self._dropped += 1
         elif self._parked or not self._has_place():
@@ -253,13 +281,35 @@ class _BotConnection:
 
     def connection_closed(self, error: Exception) -> None:
         """The bot has gone; its events that have come are still handled."""
+        self._tell_bot(error)
         if self._dropped:
             logger.warning(
-                "bot %s: %d events came after the stop and were not handled",
-                self.bot_id,
-                self._dropped,
+                "bot %s: %d events came after the stop and were not handled", self, self._dropped
             )
         self._dispatcher._disconnected(self, error)
+
+    def drop_parked(self) -> None:
+        """The time to stop is over: what has found no place will not be handled."""
+        logger.warning("bot %s: %d parked events were not handled", self, len(self._parked))
+        self._parked.clear()
+        self._parked_size = 0
+        self._unpark()
+
+    def _answers(self, event: Message) -> bool:
+        """Whether a message answers an API call; what the bot's own opinion raises is logged."""
+        try:
+            return self._is_answer(event)
+        except Exception:
+            logger.exception("bot %s: is_answer failed, the message is taken for an event", self)
+            return False
+
+    def _tell_bot(self, error: Exception) -> None:
+        # Asked of the class, since an instance takes any name for an API call.
+        if (closed := getattr(type(self.bot), "connection_closed", None)) is not None:
+            try:
+                closed(self.bot, error)
+            except Exception:
+                logger.exception("bot %s: connection_closed failed", self)
 
     def _has_place(self) -> bool:
         dispatcher = self._dispatcher
@@ -270,7 +320,7 @@ class _BotConnection:
 
     def _start(self, event: Message) -> None:
         self._running += 1
-        self._dispatcher.pending.start(self.bot.handle_message(event), event, self._done)
+        self._dispatcher.pending.start(_handle(self.bot, event), event, self._done)
 
     def _done(self) -> None:
         self._running -= 1
@@ -279,23 +329,27 @@ class _BotConnection:
     def _park(self, event: Message, size: int) -> None:
         self._parked.append((event, size))
         self._parked_size += size
+        self._dispatcher._parking.add(self)
         if self._parked_size > self._dispatcher._config.max_parked:
+            self.paused = True
             self.websocket.pause_reading()
         self._stand_in_line()
 
     def _unpark(self) -> None:
         """Start what is parked, as far as there are places."""
-        # An event may end as soon as it is started, and come here again through `_done`.
-        if self._unparking:
-            return
-        self._unparking = True
-        while self._parked and self._has_place():
+        # An event may end as soon as it is started, and come here again through `_done`; only the
+        # outermost call starts anything, or many such events would be a deep recursion.
+        nested, self._unparking = self._unparking, True
+        while not nested and self._parked and self._has_place():
             event, size = self._parked.popleft()
             self._parked_size -= size
             self._start(event)
-        self._unparking = False
+        self._unparking = nested
+        if not self._parked:
+            self._dispatcher._parking.discard(self)
         self._stand_in_line()
-        if self._parked_size <= self._dispatcher._config.max_parked // 2:
+        if self.paused and self._parked_size <= self._dispatcher._config.max_parked // 2:
+            self.paused = False
             self.websocket.resume_reading()
 
     def _stand_in_line(self) -> None:
@@ -323,7 +377,12 @@ def _not_for_http(request: Request) -> HTTPError:
 
 def _read_body(request: Request) -> Message:
     if coding := request.headers.get("content-encoding"):
-        raise HTTPError(415, f"expected a body without Content-Encoding, got {coding}")
+        # RFC 9110, 15.5.16: Accept-Encoding tells which codings would have been understood.
+        raise HTTPError(
+            415,
+            f"expected a body without Content-Encoding, got {coding}",
+            [("Accept-Encoding", "identity")],
+        )
     try:
         return codec.loads_object(request.body)
     except ValueError as error:
@@ -335,6 +394,24 @@ def _check_role(request: Request) -> None:
     role = request.headers.get("x-client-role", "Universal")
     if role is not None and role.lower() in ("api", "event"):
         raise HTTPError(400, f"expected X-Client-Role: Universal (one connection), got {role}")
+
+
+def _denial(error: Any) -> tuple[int, str]:
+    """The status and reason of what denies a request: an HTTPError, or a framework's own.
+
+    Raises ValueError for a status that denies nothing: a mistake of the adapter's, to be logged.
+    """
+    status = error.status_code
+    if not isinstance(status, int) or not 400 <= status <= 599:
+        raise ValueError(
+            f"expected check_permission to deny with a status from 400 to 599, got {status!r}"
+        ) from error
+    return status, error.reason
+
+
+async def _handle(bot: Bot, message: Message) -> None:
+    """Give `bot` a message; whatever it raises, even at once, is the task's to log."""
+    await bot.handle_message(message)
 
 
 def _nothing() -> None:

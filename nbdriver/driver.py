@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -35,13 +35,19 @@ _UVICORN_NAMES = {
     "ws_ping_timeout": "ping_timeout",
     "ws_per_message_deflate": "deflate",
 }
-#: uvicorn's keywords that have no meaning here.
+#: uvicorn's keywords that have no meaning here. `uds`, `fd` and `ssl_*` are not among them, and so are
+#: errors: to serve without TLS where it was asked for would be no matter for a warning.
 _UVICORN_ONLY = frozenset(
-    """app app_dir date_header debug env_file factory forwarded_allow_ips h11_max_incomplete_event_size
-    headers http interface lifespan limit_concurrency limit_max_requests log_config proxy_headers
-    reload reload_delay reload_dirs reload_excludes reload_includes root_path server_header_enabled
-    timeout_notify timeout_worker_healthcheck use_colors workers ws ws_max_queue""".split()
+    """app app_dir callback_notify date_header debug env_file factory forwarded_allow_ips
+    h11_max_incomplete_event_size headers http interface lifespan limit_concurrency
+    limit_max_requests limit_max_requests_jitter log_config proxy_headers reload reload_delay
+    reload_dirs reload_excludes reload_includes reset_contextvars root_path timeout_notify
+    timeout_worker_healthcheck use_colors workers ws ws_max_queue""".split()
 )
+
+#: The part of `shutdown_timeout` that bots' hooks and cancelled events may take of what is kept for
+#: the shut-down hooks.
+_SHARE = 1 / 48
 
 
 class Driver(abc.Driver):
@@ -60,11 +66,17 @@ class Driver(abc.Driver):
         self._startup_hooks: list[Callable[..., Any]] = []
         self._shutdown_hooks: list[Callable[..., Any]] = []
         self._application = _DriverApplication(self)
-        self._configure({})
+        self._configure(None, None, {})
 
-    def _configure(self, settings: Mapping[str, Any]) -> None:
-        self._server_config = ServerConfig.from_config(self.config, os.environ, **settings)
-        self._bot_hooks.timeout = self._server_config.hook_timeout
+    def _configure(
+        self, host: str | None, port: int | None, settings: Mapping[str, object]
+    ) -> None:
+        """Take `settings` for what comes; a host or port of None is the configuration's."""
+        places = {"host": host, "port": port}
+        given = {name: place for name, place in places.items() if place is not None}
+        config = ServerConfig.from_config(self.config, os.environ, **settings, **given)
+        self._server_config = config
+        self._bot_hooks.timeout = config.hook_timeout
 
     @property
     def type(self) -> str:
@@ -105,7 +117,7 @@ class Driver(abc.Driver):
         `server.addresses` tells which. Signal handlers are not touched. Raises ConfigError at once,
         StartupError on entering.
         """
-        self._configure({**settings, "host": host, "port": port})
+        self._configure(host, port, settings)
         return Server(self._application, self._server_config)
 
     def run(
@@ -113,15 +125,17 @@ class Driver(abc.Driver):
     ) -> None:
         """Serve until SIGINT or SIGTERM, as a main program does.
 
-        `kwargs` are settings as for `serve`, and `log_level`; uvicorn's are understood too, and those
-        without a meaning here are named in a warning. Raises SystemExit with 3 if the server could
-        not start, and with 1 if the stop had to be forced.
+        `kwargs` are settings as for `serve`, `log_level`, and `ready`, which is called with the
+        server once it listens; uvicorn's are understood too, and those without a meaning here are
+        named in a warning. Raises SystemExit with 3 if the server could not start, and with 1 if
+        the stop had to be forced.
         """
+        ready = kwargs.pop("ready", None)
         level, debug = kwargs.pop("log_level", None), getattr(self.config, "debug", None)
         level = level or getattr(self.config, "log_level", None)
         logs.configure(log_level_number(level, debug=bool(debug)))
-        self._configure({**_understand(kwargs), "host": host, "port": port})
-        code = run(self._application, self._server_config)
+        self._configure(host, port, _understand(kwargs))
+        code = run(self._application, self._server_config, ready)
         if code:
             sys.exit(code)
 
@@ -139,6 +153,8 @@ class _DriverApplication(abc.Application):
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
+        self._serving = False
+        self._clock: LoopClock | None = None
         self._dispatcher: Dispatcher | None = None
 
     @property
@@ -149,8 +165,10 @@ class _DriverApplication(abc.Application):
         """
         if self._dispatcher is None:
             driver = self._driver
-            clock = LoopClock(asyncio.get_running_loop())
-            self._dispatcher = Dispatcher(driver, driver._server_config, clock, driver._denied)
+            self._clock = LoopClock(asyncio.get_running_loop())
+            self._dispatcher = Dispatcher(
+                driver, driver._server_config, self._clock, driver._denied
+            )
         return self._dispatcher
 
     @asynccontextmanager
@@ -160,6 +178,9 @@ class _DriverApplication(abc.Application):
         If a start-up hook fails, those after it do not run, but every shut-down hook does: what had
         started may have something to give back.
         """
+        if self._serving:
+            raise StartupError("this driver is being served already; make a second Driver")
+        self._serving = True
         self._dispatcher = None
         logger.debug("Adapters: %s", ", ".join(self._driver._adapters) or "none")
         try:
@@ -177,20 +198,39 @@ class _DriverApplication(abc.Application):
             raise StartupError(f"the start-up hook {name_of(hook)} failed: {error!r}") from error
 
     async def _shut_down(self) -> None:
-        await self.dispatcher.cancel()
-        hooks = self._driver._bot_hooks
+        """Run the shut-down hooks, within bounds: the server bounds it only if it had started."""
+        timeout = self._driver._server_config.shutdown_timeout
         try:
-            await hooks.join()
+            async with asyncio.timeout(timeout):
+                await self._cut_off(timeout * _SHARE)
+                await self._run_shutdown_hooks()
+        except TimeoutError:
+            logger.error("The shut-down took longer than %g s", timeout)
         finally:
-            await hooks.cancel()
-        for hook in self._driver._shutdown_hooks:
+            self._serving = False
+            if self._clock is not None:
+                self._clock.stop()
+
+    async def _cut_off(self, share: float) -> None:
+        """End what is left of events and of bots' hooks, each in its share of the time."""
+        hooks = self._driver._bot_hooks
+        if not await _ends_within(share, self.dispatcher.cancel()):
+            logger.error("Events are still being handled although they were cancelled")
+        await _ends_within(share, hooks.join())
+        if not await _ends_within(share, hooks.cancel()):
+            logger.error("Hooks of bots are still running although they were cancelled")
+
+    async def _run_shutdown_hooks(self) -> None:
+        left = list(self._driver._shutdown_hooks)
+        while left:
             try:
-                await call_hook(hook)
+                await call_hook(left[0])
             except Exception:
-                logger.exception("The shut-down hook %s failed", name_of(hook))
+                logger.exception("The shut-down hook %s failed", name_of(left[0]))
             except asyncio.CancelledError:
-                logger.warning("The shut-down hook %s was cancelled", name_of(hook))
+                logger.error("Shut-down hooks cut off: %s", ", ".join(map(name_of, left)))
                 raise
+            del left[0]
 
     async def handle_http(self, request: Request) -> Response:
         """Answer by the contract's method, which a subclass may have changed."""
@@ -202,13 +242,26 @@ class _DriverApplication(abc.Application):
         await self._driver._handle_ws_reverse(websocket)
 
     async def drain(self) -> None:
-        """Wait until the events that were accepted have been handled."""
+        """Wait until the events that were accepted have been handled, then for hooks that end."""
         await self.dispatcher.drain()
+        # A connect hook may go on for as long as its bot is there.
+        if not self._driver.bots:
+            await self._driver._bot_hooks.join()
 
 
-def _understand(keywords: dict[str, Any]) -> dict[str, Any]:
+async def _ends_within(seconds: float, work: Coroutine[Any, Any, None]) -> bool:
+    """Await `work`, but no longer; gives whether it had ended."""
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except TimeoutError:
+        return False
+    return True
+
+
+def _understand(keywords: Mapping[str, Any]) -> dict[str, Any]:
     """`run`'s keywords as settings: ours as they are, uvicorn's by our name for them."""
-    ignored = sorted(name for name in keywords if name in _UVICORN_ONLY)
+    ignored = sorted(_UVICORN_ONLY.intersection(keywords))
     if ignored:
         logger.warning("Settings of uvicorn that have no meaning here: %s", ", ".join(ignored))
     settings = {
@@ -218,4 +271,11 @@ def _understand(keywords: dict[str, Any]) -> dict[str, Any]:
     }
     if "loop" in settings:
         settings["uvloop"] = settings.pop("loop") != "asyncio"
+    # Here uvicorn's name is ours too, but says only whether there is such a header.
+    if isinstance(header := settings.get("server_header"), bool):
+        del settings["server_header"]
+        settings |= {} if header else {"server_header": None}
+    # uvicorn's default: it waits for ever. Whoever says nothing of it gets our default as well.
+    if keywords.get("timeout_graceful_shutdown", 0) is None:
+        del settings["shutdown_timeout"]
     return settings

@@ -1,4 +1,8 @@
-"""Running the functions that a bot's author registers: async or plain, and never in each other's way."""
+"""Running the functions that a bot's author registers, async or plain, so that none is in the way.
+
+They are the user's code: they raise, they go on for ever, they ignore that they are cancelled. None
+of that may keep another hook from running, or a bot from connecting again.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,10 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Protocol
 
+from .logs import escape
 from .net.tasks import Tasks
 
 __all__ = ["HookRunner", "call_hook", "name_of"]
@@ -15,6 +21,9 @@ __all__ = ["HookRunner", "call_hook", "name_of"]
 logger = logging.getLogger(__name__)
 
 Hook = Callable[..., Any]
+
+#: Seconds that a hook has to end in when it is cancelled, before what comes next goes ahead.
+_GRACE = 1.0
 
 
 class _Identified(Protocol):
@@ -38,30 +47,34 @@ class HookRunner:
 
     The hooks of one event run side by side; what one raises is logged and stops none of the others.
     Events of one bot id follow one another: a bot's disconnect hooks come after its connect hooks,
-    and the next connection's after both.
+    and the next connection's after both. Connect hooks may go on for as long as nothing follows
+    them; when something does, and for disconnect hooks always, they have `timeout` to end.
     """
 
     def __init__(self) -> None:
         self.timeout: float = 10.0
         """Seconds after which the hooks of an event must let those of the next go ahead."""
-        self._tasks = Tasks()
-        self._last: dict[str, asyncio.Task[Any]] = {}
+        # Hooks run on the loop's next turn on any Python: whoever tells us of an event may be
+        # in the middle of something.
+        self._tasks = Tasks(eager=False)
+        self._last: dict[str, _Event] = {}
 
     def start(self, kind: str, hooks: Iterable[Hook], bot: _Identified) -> None:
         """Run `hooks` with `bot`; `kind` names the event in the log ("connect", "disconnect")."""
-        bot_id = bot.self_id
-        cause = f"{kind} hooks of bot {bot_id}"
-        task = self._tasks.start(self._run(kind, list(hooks), bot, self._last.get(bot_id)), cause)
-        if not task.done():
-            self._last[bot_id] = task
-            task.add_done_callback(lambda done: self._forget(bot_id, done))
+        event = _Event(kind, list(hooks), bot)
+        before = self._last.get(event.bot_id)
+        if before is not None:
+            before.limit(self.timeout)
+        if kind == "disconnect":
+            event.limit(self.timeout)
+        if event.hooks:
+            self._last[event.bot_id] = event
+            self._tasks.start(event.run(before), event, partial(self._ended, event))
 
     async def settled(self, bot_id: str) -> None:
-        """Wait until no hook of that bot id is running."""
-        while (task := self._last.get(bot_id)) is not None:
-            await asyncio.wait([task])
-            # Its own callback that forgets it may come after ours that woke us.
-            self._forget(bot_id, task)
+        """Wait until no hook of that bot id is running, but for those that ignore a cancel."""
+        while (last := self._last.get(bot_id)) is not None and not last.over.is_set():
+            await last.over.wait()
 
     async def join(self) -> None:
         """Wait until no hook of any bot is running."""
@@ -71,42 +84,56 @@ class HookRunner:
         """Cancel what is left, naming it in the log."""
         await self._tasks.cancel()
 
-    def _forget(self, bot_id: str, task: asyncio.Task[Any]) -> None:
-        if self._last.get(bot_id) is task:
-            del self._last[bot_id]
+    def _ended(self, event: _Event) -> None:
+        event.over.set()
+        if self._last[event.bot_id] is event:
+            del self._last[event.bot_id]
 
-    async def _run(
-        self,
-        kind: str,
-        hooks: list[Hook],
-        bot: _Identified,
-        before: asyncio.Task[Any] | None,
-    ) -> None:
+
+class _Event:
+    """The hooks of one event of a bot; `over` says that those of the next may go ahead."""
+
+    def __init__(self, kind: str, hooks: list[Hook], bot: _Identified) -> None:
+        self.hooks = hooks
+        self.bot_id = bot.self_id
+        self._bot = bot
+        self.over = asyncio.Event()
+        self._kind = kind
+        self._calls = Tasks(eager=False)
+        self._seconds: float | None = None
+        self._scope: asyncio.Timeout | None = None
+
+    def __str__(self) -> str:
+        return f"the {self._kind} hooks of bot {escape(str(self.bot_id))}"
+
+    def limit(self, seconds: float) -> None:
+        """Give the hooks that much time: from now, or from their start if that is yet to come."""
+        if self._seconds is None:
+            self._seconds = seconds
+            if self._scope is not None:
+                self._scope.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    async def run(self, before: _Event | None) -> None:
+        """Run the hooks once those of the event before are over; see that all end."""
         if before is not None:
-            await self._end(before, bot)
-        # A connect hook may go on for as long as its bot is there; a disconnect hook may not.
-        timeout = self.timeout if kind == "disconnect" else None
-        calls = asyncio.gather(*(self._call(kind, hook, bot) for hook in hooks))
+            await before.over.wait()
+        for hook in self.hooks:
+            self._calls.start(call_hook(hook, self._bot), f"{self}: {name_of(hook)}")
         try:
-            async with asyncio.timeout(timeout):
-                await calls
+            async with asyncio.timeout(self._seconds) as self._scope:
+                await self._calls.join()
         except TimeoutError:
-            logger.error("the %s hooks of bot %s: cancelled after %s s", kind, bot.self_id, timeout)
+            logger.error("%s: they still run after %s s", self, self._seconds)
+        finally:
+            self._scope = None
+            await self._cut_off()
 
-    async def _end(self, task: asyncio.Task[Any], bot: _Identified) -> None:
-        """Wait for the hooks of the event before; cancel them when their time is over."""
-        await asyncio.wait([task], timeout=self.timeout)
-        if not task.done():
-            logger.warning(
-                "hooks of bot %s: cancelled, they still ran %s s after it had gone",
-                bot.self_id,
-                self.timeout,
-            )
-            task.cancel()
-            await asyncio.wait([task])
-
-    async def _call(self, kind: str, hook: Hook, bot: _Identified) -> None:
+    async def _cut_off(self) -> None:
+        """Cancel the hooks that still run; the next need not wait for one that will not end."""
         try:
-            await call_hook(hook, bot)
-        except Exception:
-            logger.exception("the %s hook %s failed for bot %s", kind, name_of(hook), bot.self_id)
+            async with asyncio.timeout(_GRACE):
+                await self._calls.cancel()
+        except TimeoutError:
+            logger.error("%s: they still run although they were cancelled", self)
+            self.over.set()
+            await self._calls.join()

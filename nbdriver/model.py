@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from .errors import HTTPError
+from .logs import escape
 
 __all__ = ["Address", "Headers", "Request", "RequestHeaders", "Response", "refusal"]
 
@@ -24,7 +25,8 @@ Address = tuple[str, int]
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FIELD_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff]+(?:[ \t]+[\x21-\x7e\x80-\xff]+)*)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-_PRINTABLE_ASCII = re.compile(r"[\x20-\x7e]*")
+# What stands on a status line. RFC 9112, 4 allows HTAB and obs-text too, but no client needs them.
+_PHRASE = re.compile(r"[\x20-\x7e]{1,200}")
 
 
 class Headers:
@@ -99,7 +101,7 @@ class Request:
         return None
 
     def __str__(self) -> str:
-        return f"{self.method} {self.path}"
+        return f"{self.method} {escape(self.path)}"
 
 
 class RequestHeaders(dict[str, str]):
@@ -117,14 +119,19 @@ class RequestHeaders(dict[str, str]):
             self[name] = f"{self[name]}{separator}{value}" if name in self else value
 
 
+@dataclass(frozen=True, slots=True, init=False, eq=False)
 class Response:
     """An answer: status, headers, and a body of bytes (text is encoded as UTF-8).
 
     `reason` is the phrase on the status line, the standard one if not given. Raises ValueError for
-    a header that cannot stand on the wire (RFC 9110, 5.5), so that nothing can be injected by one.
+    a header that cannot stand on the wire (RFC 9110, 5.5), so that nothing can be injected by one;
+    and because an answer does not change once it is made, nothing can be injected later either.
     """
 
-    __slots__ = ("body", "headers", "reason", "status_code")
+    status_code: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+    reason: str
 
     def __init__(
         self,
@@ -135,10 +142,13 @@ class Response:
     ) -> None:
         if not 200 <= status_code <= 999:
             raise ValueError(f"expected the status of a final response, got {status_code}")
-        self.status_code = status_code
-        self.body = body.encode() if isinstance(body, str) else body
-        self.headers = [_checked(name, value) for name, value in headers]
-        self.reason = _phrase(status_code, reason)
+        if not isinstance(body, bytes | str):
+            raise TypeError(f"expected bytes or str as the body, got {type(body).__name__}")
+        fix = object.__setattr__
+        fix(self, "status_code", status_code)
+        fix(self, "body", body.encode() if isinstance(body, str) else body)
+        fix(self, "headers", tuple(_checked(name, value) for name, value in headers))
+        fix(self, "reason", _phrase(status_code, reason))
 
     def __repr__(self) -> str:
         return f"<Response {self.status_code} {self.reason}>"
@@ -157,7 +167,7 @@ def _checked(name: str, value: str) -> tuple[str, str]:
 
 def _phrase(status_code: int, reason: str | None) -> str:
     """The reason phrase: `reason` where it can stand on a status line, else the standard one."""
-    if reason and _PRINTABLE_ASCII.fullmatch(reason):
+    if reason and _PHRASE.fullmatch(reason):
         return reason
     try:
         return HTTPStatus(status_code).phrase
@@ -168,14 +178,21 @@ def _phrase(status_code: int, reason: str | None) -> str:
 def refusal(error: BaseException) -> Response:
     """The answer to a request that ended in `error`: the one place where errors become statuses.
 
-    An HTTPError tells its status, reason and headers; a status that refuses nothing, or any other
-    exception, is a 500 that tells nothing of what is inside.
+    An HTTPError tells its status, reason and headers; one with a status that refuses nothing, or
+    with headers that cannot be sent, and any other exception is a 500 that tells nothing of what is
+    inside.
     """
-    headers = [("content-type", "text/plain; charset=utf-8")]
-    if not isinstance(error, HTTPError) or not 400 <= error.status_code <= 599:
-        return Response(500, "Internal Server Error\n", headers)
-    reason = _one_line(error.reason) or _phrase(error.status_code, None)
-    return Response(error.status_code, f"{reason}\n", [*headers, *error.headers], reason)
+    try:
+        if isinstance(error, HTTPError) and 400 <= error.status_code <= 599:
+            reason = _one_line(error.reason) or _phrase(error.status_code, None)
+            headers = [*_TEXT, *error.headers]
+            return Response(error.status_code, f"{reason}\n", headers, reason)
+    except (TypeError, ValueError):
+        pass
+    return Response(500, "Internal Server Error\n", _TEXT)
+
+
+_TEXT = (("content-type", "text/plain; charset=utf-8"),)
 
 
 def _one_line(text: Any) -> str:

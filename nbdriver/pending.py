@@ -6,13 +6,16 @@ all the places. What finds no place waits in line; the line moves as events end.
 
 from __future__ import annotations
 
-from collections import deque
+import logging
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .net.tasks import Tasks
 
 __all__ = ["Pending"]
+
+logger = logging.getLogger(__name__)
 
 Callback = Callable[[], object]
 
@@ -24,7 +27,7 @@ class Pending:
         self._limit = limit
         self._running = 0
         self._tasks = Tasks()
-        self._line: deque[Callback] = deque()
+        self._line: OrderedDict[Callback, None] = OrderedDict()
         self._admitting = False
         self.draining = False
         """Whether no further events are taken."""
@@ -35,7 +38,10 @@ class Pending:
         return self._running < self._limit
 
     def start(self, coroutine: Coroutine[Any, Any, Any], cause: object, done: Callback) -> None:
-        """Handle an event, in one of the places; `done` is called when it has ended."""
+        """Handle an event, in one of the places; `done` is called when it has ended.
+
+        Whoever stands in line has been offered the place by then.
+        """
         self._running += 1
         self._tasks.start(coroutine, cause, lambda: self._end(done))
 
@@ -44,14 +50,23 @@ class Pending:
         self._tasks.start(coroutine, cause)
 
     def when_free(self, callback: Callback) -> None:
-        """Call `callback` once when there is a place, in the order of asking."""
-        self._line.append(callback)
+        """Call `callback` once when there is a place, in the order of asking.
+
+        It has to take the place before it returns; else the next in line gets it. Asking again
+        while it waits changes nothing. What it raises is logged.
+        """
+        self._line.setdefault(callback)
         self._admit()
+
+    def leave_line(self, callback: Callback) -> None:
+        """Do not call `callback` any more, if it still waits."""
+        self._line.pop(callback, None)
 
     def _end(self, done: Callback) -> None:
         self._running -= 1
-        done()
+        # Before `done`, which may start another event of the same busy connection.
         self._admit()
+        done()
 
     def _admit(self) -> None:
         # What is admitted may end at once and come here again; the loop that runs sees to it.
@@ -60,9 +75,16 @@ class Pending:
         self._admitting = True
         try:
             while self._line and self.free:
-                self._line.popleft()()
+                callback, _ = self._line.popitem(last=False)
+                self._call(callback)
         finally:
             self._admitting = False
+
+    def _call(self, callback: Callback) -> None:
+        try:
+            callback()
+        except Exception:
+            logger.exception("what waited for a place failed: %r", callback)
 
     async def drain(self) -> None:
         """Take no further events, and wait until all that were taken have ended."""
@@ -70,6 +92,6 @@ class Pending:
         await self._tasks.join()
 
     async def cancel(self) -> None:
-        """Cancel what is left, naming it in the log."""
+        """Cancel what is left, naming it in the log; those in line are forgotten."""
         self._line.clear()
         await self._tasks.cancel()

@@ -18,12 +18,13 @@ class Route(NamedTuple):
 def match(path: str) -> Route | None:
     """The route of a path: `/{adapter}/`, `/{adapter}/http` or `/{adapter}/ws`.
 
-    Each with or without a slash at the end; None for any other path. The name is percent-decoded.
+    Each with or without a slash at the end; None for any other path. The name is percent-decoded,
+    as UTF-8.
     """
     _, *segments = path.removesuffix("/").split("/")
     if not segments or not segments[0]:
         return None
-    adapter = unquote(segments[0], errors="strict") if "%" in segments[0] else segments[0]
+    adapter = unquote(segments[0])
     match segments[1:]:
         case [] | ["http"]:
             return Route(adapter, websocket=False)

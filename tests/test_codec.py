@@ -230,16 +230,19 @@ class LikeOrjson:
         )
 
 
-def like_orjson() -> ModuleType:
+def like_orjson(version: str = "3.9.15") -> ModuleType:
     made = ModuleType("like_orjson")
     like = LikeOrjson()
     made.__dict__.update({name: getattr(like, name) for name in dir(like) if name[0] != "_"})
+    made.__dict__["__version__"] = version
     return made
 
 
 STANDARD = choose(None)
-LIBRARIES = {found.__name__: found for found in (like_orjson(), find_library()) if found}
-FAST = {name: choose(library) for name, library in LIBRARIES.items()}
+CHOICES = {found: choose(found) for found in (like_orjson(), find_library()) if found}
+FAST = {found.__name__: chosen for found, chosen in CHOICES.items()}
+#: Those that are fit for use.
+LIBRARIES = {found.__name__: found for found in CHOICES if CHOICES[found].library == "orjson"}
 CODECS = {"json": STANDARD, **FAST}
 
 
@@ -299,10 +302,20 @@ def test_the_standard_library_answers_where_orjson_is_not_installed() -> None:
     assert choose(None).library == "json"
 
 
-def test_orjson_answers_where_it_is_installed() -> None:
+@pytest.mark.parametrize("version", ["3.9.15", "3.10.0", "3.13.0rc1", "4.0"])
+def test_orjson_answers_where_it_is_installed(version: str) -> None:
     assert find_library("json") is json
-    assert type(choose(like_orjson())) is OrjsonCodec
-    assert choose(like_orjson()).library == "orjson"
+    assert type(choose(like_orjson(version))) is OrjsonCodec
+    assert choose(like_orjson(version)).library == "orjson"
+
+
+@pytest.mark.parametrize("version", ["2.6.8", "3.8.10", "3.9.14"])
+def test_an_orjson_that_deep_nesting_can_crash_is_left_aside(version: str) -> None:
+    assert type(choose(like_orjson(version))) is Codec
+
+
+def test_an_empty_folder_named_orjson_is_left_aside() -> None:
+    assert type(choose(ModuleType("orjson"))) is Codec
 
 
 def test_the_functions_of_the_module_use_the_best_library_there_is() -> None:

@@ -403,9 +403,8 @@ def test_without_a_configuration_the_defaults_hold(config: object) -> None:
 def test_overrides_beat_the_process_environment_beats_the_configuration() -> None:
     config = SimpleNamespace(port=1, nbdriver_port=2, nbdriver_max_head=2, nbdriver_max_headers=2)
     environ = {"nbdriver_max_head": "3", "NBDRIVER_MAX_HEADERS": "3", "PORT": "3", "PATH": "x"}
-    server = ServerConfig.from_config(config, environ, max_headers=4, host=None)
+    server = ServerConfig.from_config(config, environ, max_headers=4)
     assert (server.port, server.max_head, server.max_headers) == (2, 3, 4)
-    assert server.host == "127.0.0.1"
     assert ServerConfig.from_config(config, {"NBDRIVER_PORT": "3"}).port == 3
 
 
@@ -420,6 +419,13 @@ def test_null_turns_off_what_none_turns_off(tmp_path: Path) -> None:
     environ = {"NBDRIVER_PING_TIMEOUT": "None"}
     server = ServerConfig.from_config(config, environ, server_header="null")
     assert (server.ping_interval, server.ping_timeout, server.server_header) == (None, None, None)
+
+
+def test_an_override_of_none_turns_off_what_none_turns_off() -> None:
+    server = ServerConfig.from_config(None, {"NBDRIVER_PING_INTERVAL": "3"}, ping_interval=None)
+    assert server.ping_interval is None
+    with pytest.raises(ConfigError, match=r"^max_body as a keyword argument: expected .* came None$"):
+        ServerConfig.from_config(None, {}, max_body=None)
 
 
 def test_a_value_of_the_server_that_is_unusable_names_its_key_and_place(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What touches the machine and lives in time: sockets, tasks, deadlines, connections."""

@@ -2,8 +2,9 @@
 
 A server has thousands of deadlines and almost none of them is ever reached, so a timer of the event
 loop for each would be paid for and thrown away. Here a deadline is a number that its owner moves,
-filed in a bucket of a quarter of a second; one timer looks at the buckets that have come due. So a
-deadline may act up to `RESOLUTION` late, never early. Tests use `VirtualClock`, and no time passes.
+filed in a bucket of a quarter of a second; one timer rings for the first bucket that comes due. So
+a deadline may act up to `RESOLUTION` late, never early. Tests use `VirtualClock`, and no time
+passes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextvars import copy_context
 from functools import partial
 from types import TracebackType
 
@@ -21,20 +23,22 @@ __all__ = ["RESOLUTION", "Clock", "Deadline", "LoopClock", "Timeout", "VirtualCl
 logger = logging.getLogger(__name__)
 
 RESOLUTION = 0.25
-"""How long the clock sleeps between two looks, in seconds."""
+"""How far apart the clock's looks are, in seconds; a power of two, so that no moment is rounded."""
 
 
 class Deadline:
-    """A moment at which `callback` is called once, unless the deadline is moved or cancelled before.
+    """A moment at which `callback` is called once, unless it is moved or cancelled before.
 
     Made by `Clock.deadline`; unarmed at first. To move it is cheap, so it can be moved per request.
     """
 
-    __slots__ = ("_callback", "_clock", "_filed", "when")
+    __slots__ = ("_callback", "_clock", "_context", "_filed", "when")
 
     def __init__(self, clock: Clock, callback: Callable[[], object]) -> None:
         self._clock = clock
         self._callback = callback
+        # Else it would run in the context of whoever happened to start the clock's one timer.
+        self._context = copy_context()
         self._filed = math.inf
         self.when = math.inf
 
@@ -60,10 +64,14 @@ class Deadline:
 
 
 class Clock(ABC):
-    """Where deadlines are filed; what the time is and when to look is up to the subclass."""
+    """Where deadlines are filed; what the time is, and how to wait for it, is the subclass's.
+
+    A bucket is named by its moment, a multiple of RESOLUTION, at which all in it are looked at.
+    """
 
     def __init__(self) -> None:
-        self._buckets: dict[float, set[Deadline]] = {}
+        self._buckets: dict[float, dict[Deadline, None]] = {}
+        self._next = math.inf
 
     @abstractmethod
     def time(self) -> float:
@@ -71,25 +79,18 @@ class Clock(ABC):
 
     @abstractmethod
     def _wake(self) -> None:
-        """See to it that `_look` is called within RESOLUTION; called whenever something is filed."""
+        """`_next` has changed: see that `_look` is called then, or never if it is infinite."""
 
     def deadline(self, callback: Callable[[], object]) -> Deadline:
-        """A new deadline, unarmed; its callback must not block, and what it raises is logged."""
+        """A new deadline, unarmed; its callback must not block, and what it raises is logged.
+
+        The callback runs in the context (`contextvars`) in which the deadline was made.
+        """
         return Deadline(self, callback)
 
     def timeout(self, seconds: float | None) -> Timeout:
         """`async with clock.timeout(2): ...` raises TimeoutError if the block takes longer."""
         return Timeout(self, seconds)
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait for that many seconds, up to RESOLUTION more."""
-        woken = asyncio.get_running_loop().create_future()
-        deadline = self.deadline(partial(woken.set_result, None))
-        deadline.set(seconds)
-        try:
-            await woken
-        finally:
-            deadline.cancel()
 
     @property
     def pending(self) -> int:
@@ -98,37 +99,52 @@ class Clock(ABC):
 
     def _file(self, deadline: Deadline) -> None:
         self._unfile(deadline)
-        bucket = math.ceil(deadline.when / RESOLUTION)
-        self._buckets.setdefault(bucket, set()).add(deadline)
-        deadline._filed = bucket * RESOLUTION
-        self._wake()
+        # A bucket in the future even for what is due now: else a callback that sets its own
+        # deadline anew could keep the clock looking for ever.
+        moment = RESOLUTION * max(
+            math.ceil(deadline.when / RESOLUTION), math.floor(self.time() / RESOLUTION) + 1
+        )
+        self._buckets.setdefault(moment, {})[deadline] = None
+        deadline._filed = moment
+        if moment < self._next:
+            self._ring_at(moment)
 
     def _unfile(self, deadline: Deadline) -> None:
-        if deadline._filed != math.inf:
-            bucket = round(deadline._filed / RESOLUTION)
-            deadline._filed = math.inf
-            if filed := self._buckets.get(bucket):
-                filed.discard(deadline)
-                if not filed:
-                    del self._buckets[bucket]
+        moment, deadline._filed = deadline._filed, math.inf
+        if (filed := self._buckets.get(moment)) is not None:
+            del filed[deadline]
+            if not filed:
+                del self._buckets[moment]
+            if not self._buckets:
+                self._ring_at(math.inf)
+
+    def _ring_at(self, moment: float) -> None:
+        self._next = moment
+        self._wake()
 
     def _look(self) -> None:
         """Call what is due, file anew what was moved."""
         now = self.time()
-        for bucket in sorted(key for key in self._buckets if key * RESOLUTION <= now):
-            for deadline in self._buckets.pop(bucket, ()):
-                deadline._filed = math.inf
-                if deadline.when > now:
-                    if deadline.armed:
-                        self._file(deadline)
-                    continue
-                deadline.when = math.inf
-                try:
-                    deadline._callback()
-                except Exception:
-                    logger.exception("a deadline's callback failed: %r", deadline._callback)
-        if self._buckets:
-            self._wake()
+        try:
+            for moment in sorted(moment for moment in self._buckets if moment <= now):
+                for deadline in list(self._buckets.get(moment, ())):
+                    # A callback before this one may have cancelled it, or filed it elsewhere.
+                    if deadline._filed == moment:
+                        self._act(deadline, now)
+        finally:
+            self._ring_at(min(self._buckets, default=math.inf))
+
+    def _act(self, deadline: Deadline, now: float) -> None:
+        """A deadline's bucket has come due, and with it the deadline unless it was moved."""
+        self._unfile(deadline)
+        if deadline.when <= now:
+            deadline.when = math.inf
+            try:
+                deadline._context.run(deadline._callback)
+            except Exception:
+                logger.exception("a deadline's callback failed: %r", deadline._callback)
+        elif deadline.armed:
+            self._file(deadline)
 
 
 class LoopClock(Clock):
@@ -144,15 +160,12 @@ class LoopClock(Clock):
         return self._loop.time()
 
     def _wake(self) -> None:
-        if self._timer is None:
-            self._timer = self._loop.call_later(RESOLUTION, self._ring)
-
-    def _ring(self) -> None:
-        self._timer = None
-        self._look()
+        self.stop()
+        if self._next != math.inf:
+            self._timer = self._loop.call_at(self._next, self._look)
 
     def stop(self) -> None:
-        """Take the timer back; deadlines that are still filed will not be called."""
+        """Take the timer back; what is filed is not called unless something else is filed later."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -173,27 +186,24 @@ class VirtualClock(Clock):
         pass
 
     def advance(self, seconds: float) -> None:
-        """Let that many seconds pass, one look per RESOLUTION, as the real clock would."""
+        """Let that many seconds pass; what comes due is called in its order, at its own time."""
         end = self._now + seconds
-        while self._now < end:
-            self._now = min(self._now + RESOLUTION, end)
+        while self._next <= end:
+            self._now = self._next
             self._look()
+        self._now = end
 
 
 class Timeout:
-    """What `Clock.timeout` gives: `asyncio.timeout` in kind, counted by a coarse clock."""
+    """What `Clock.timeout` gives: an `asyncio.timeout` that a coarse clock tells when to end."""
 
     def __init__(self, clock: Clock, seconds: float | None) -> None:
-        self._deadline = clock.deadline(self._expire)
         self._seconds = seconds
-        self._expired = False
+        self._scope = asyncio.timeout(None)
+        self._deadline = clock.deadline(partial(self._scope.reschedule, 0))
 
     async def __aenter__(self) -> Timeout:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("expected Clock.timeout to be used inside a task")
-        self._task = task
-        self._cancelling = task.cancelling()
+        await self._scope.__aenter__()
         self._deadline.set(self._seconds)
         return self
 
@@ -204,14 +214,4 @@ class Timeout:
         traceback: TracebackType | None,
     ) -> None:
         self._deadline.cancel()
-        # Only a cancellation that is ours alone becomes a TimeoutError (as in asyncio.timeout).
-        if (
-            self._expired
-            and self._task.uncancel() <= self._cancelling
-            and kind is asyncio.CancelledError
-        ):
-            raise TimeoutError from error
-
-    def _expire(self) -> None:
-        self._expired = True
-        self._task.cancel()
+        await self._scope.__aexit__(kind, error, traceback)

@@ -1,9 +1,9 @@
 """The server's side of an HTTP/1.1 connection, over h11.
 
-A request is cut from the buffer and checked by `wire.head` and `wire.body`, read by h11, answered by
-the application, and the connection is kept for the next. One function refuses, one sends, one ends.
-A task exists only while a handler runs; all waiting for time is one deadline, whose meaning is the
-state's.
+A request is cut from the buffer and checked by `wire.head` and `wire.body`, read by h11, answered
+by the application, and the connection is kept for the next. One function refuses, one sends, one
+ends. A task exists only while a handler runs; all waiting for time is one deadline, whose meaning
+is the state's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import enum
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
@@ -23,8 +24,9 @@ from ..abc import Application
 from ..errors import ConnectionLost, HTTPError, WebSocketClosed
 from ..logs import escape, mask_secrets
 from ..model import Address, Headers, Request, Response, refusal
-from ..wire import deflate, handshake, head
+from ..wire import extensions, handshake, head
 from ..wire.body import BodyCutter, ChunkedCutter, LengthCutter
+from ..wire.deflate import DeflateSettings, PerMessageDeflate
 from ..wire.session import Session
 from .clock import Clock
 from .stream import Receiver, Stream
@@ -36,12 +38,14 @@ __all__ = ["Connection", "Context", "HTTPConnection", "HTTPLimits"]
 logger = logging.getLogger(__name__)
 access_logger = logging.getLogger(f"{__name__}.access")
 
-#: Requests of one connection that are answered in one go, before other connections have their turn.
-_BURST = 16
+#: Elements (heads, pieces of a body) that a connection reads before others have their turn.
+_SHARE = 64
 #: Bytes that a body must bring within `body_timeout` not to count as stalled.
 _BODY_PROGRESS = 1_024
 #: What the server alone decides, whatever an application says.
-_FRAMING = frozenset(["connection", "content-length", "date", "transfer-encoding"])
+_OURS = frozenset(["connection", "content-length", "date", "server", "transfer-encoding"])
+#: Statuses of answers without a body (RFC 9110, 6.4.1), and so without a length (8.6).
+_NO_BODY = frozenset([204, 304])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,31 +79,32 @@ class Context:
     tasks: Tasks
     http: HTTPLimits = HTTPLimits()
     websocket: WebSocketLimits = WebSocketLimits()
-    deflate: deflate.DeflateSettings | None = None
+    deflate: DeflateSettings | None = None
     connections: dict[Stream, Connection] = field(default_factory=dict)
 
 
 class _State(enum.Enum):
-    IDLE = enum.auto()
-    """Nothing of the next request has come."""
     HEAD = enum.auto()
+    """A request is expected, or has begun."""
     BODY = enum.auto()
     RESPONDING = enum.auto()
     """A request is with the application; what comes meanwhile waits in the buffer."""
+    IDLE = enum.auto()
+    """An answer is given, and nothing of another request has come."""
     UPGRADING = enum.auto()
     """A WebSocket is with the application, neither accepted nor refused."""
     DONE = enum.auto()
     """The connection is ended, or is a WebSocket's."""
 
 
-_READING = frozenset([_State.IDLE, _State.HEAD, _State.BODY])
+_READING = frozenset([_State.HEAD, _State.BODY, _State.IDLE])
 
 
 class HTTPConnection:
     """One connection from its first byte until it ends or becomes a WebSocket."""
 
     __slots__ = (
-        "_advancing",
+        "_agreed",
         "_began",
         "_body",
         "_body_cutter",
@@ -116,36 +121,41 @@ class HTTPConnection:
         "_request",
         "_state",
         "_stream",
+        "_turn",
         "_websocket",
     )
 
     def __init__(self, stream: Stream, context: Context) -> None:
         self._stream = stream
         self._context = context
+        self._client = _address(stream.info("peername"))
         self._h11 = h11.Connection(h11.SERVER)
+        self._buffer = bytearray()
         self._head_cutter = head.HeadCutter(context.http.head)
         self._body_cutter: BodyCutter | None = None
-        self._buffer = bytearray()
-        self._body: list[bytes] = []
+        self._body = bytearray()
         self._progress = 0
+        self._turn: asyncio.Handle | None = None
         self._request: Request | None = None
-        self._began = 0.0
+        self._began: float | None = None
         self._opening: handshake.Opening | None = None
+        self._agreed: tuple[PerMessageDeflate, str] | None = None
         self._websocket: WebSocketConnection | None = None
-        self._client = _address(stream.info("peername"))
-        self._advancing = False
         self._eof = False
         self._last = False
-        self._state = _State.IDLE
+        self._state = _State.HEAD
         self._deadline = context.clock.deadline(self._expire)
         self._deadline.set(context.http.head_timeout)
+
+    def __str__(self) -> str:
+        return f"{self._request or 'a connection'} from {_name(self._client)}"
 
     # What the stream calls.
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         self._buffer += data
-        if self._state in _READING:
+        if self._turn is None and self._state in _READING:
             self._advance()
         elif len(self._buffer) > self._context.http.read_ahead:
             self._stream.pause_reading()
@@ -155,89 +165,88 @@ class HTTPConnection:
         self._eof = True
         if self._websocket is not None:
             self._websocket.eof_received()
-        self._end_at_eof()
+        self._read_on()
 
     def connection_lost(self) -> None:
         """The connection is gone; a handler that runs goes on, its event was accepted."""
-        self._state = _State.DONE
-        self._deadline.cancel()
+        self._leave()
         if self._websocket is not None:
             self._websocket.connection_lost()
 
     def shut_down(self) -> None:
         """The server is stopping: end now if nothing has begun, else with the next answer."""
         self._last = True
-        if self._state is _State.IDLE:
+        if self._state in (_State.HEAD, _State.IDLE) and not self._buffer:
             self._end(linger=False)
 
     # Reading.
 
     def _advance(self) -> None:
-        """Read what is there, request by request."""
-        if self._advancing:
-            return
-        self._advancing = True
+        """Read what is there: one request at most, and no more than a share of a long one."""
+        self._turn = None
         try:
-            for _ in range(_BURST):
-                while self._state in _READING and self._step():
-                    pass
-                if self._state is not _State.IDLE or not self._buffer:
+            for _ in range(_SHARE):
+                if not self._step():
                     break
             else:
-                asyncio.get_running_loop().call_soon(self._advance)
+                self._wait_for_turn()
         except HTTPError as error:
-            self._refuse(error)
-        finally:
-            self._advancing = False
-        self._end_at_eof()
+            self.refuse(error)
+        self._read_on()
+
+    def _wait_for_turn(self) -> None:
+        """Read on later: others come first, and no request is answered inside another."""
+        self._turn = asyncio.get_running_loop().call_soon(self._advance)
+
+    def _read_on(self) -> None:
+        """Everything that came is read: wait for more, or end where no more will come."""
+        if self._turn is None and self._state in _READING:
+            if self._eof:
+                self._end()
+            else:
+                self._stream.resume_reading()
 
     def _step(self) -> bool:
-        """Read one element; gives whether there may be another of the same request."""
+        """Read one element; gives whether more of the same request is to be read."""
         if self._state is _State.BODY:
             return self._read_body()
         return self._read_head()
 
     def _read_head(self) -> bool:
-        if self._state is _State.IDLE and self._buffer:
-            self._state = _State.HEAD
-            # The first request's time runs from the connection's start.
-            if self._request is not None:
-                self._deadline.set(self._context.http.head_timeout)
         raw = self._head_cutter.cut(self._buffer)
         if raw is None:
+            if self._state is _State.IDLE and self._buffer:
+                self._state = _State.HEAD
+                self._deadline.set(self._context.http.head_timeout)
             return False
         verdict = head.check(raw, self._context.http.head)
-        complete = any(isinstance(event, h11.EndOfMessage) for event in self._read(raw))
-        self._request = Request(
+        self._read(raw)
+        request = self._request = Request(
             verdict.method,
             verdict.target,
             Headers.from_bytes(verdict.fields),
             http_version=verdict.http_version,
             client=self._client,
         )
-        if handshake.wants_websocket(self._request.headers):
-            self._begin_upgrade(self._request)
-        elif complete:
-            self._complete(self._request)
+        if handshake.wants_websocket(request.headers):
+            self._begin_upgrade(request)
+        elif verdict.content_length == 0:
+            self._complete(request)
         else:
-            self._begin_body(verdict)
-        return True
+            self._begin_body(verdict.content_length)
+            return True
+        return False
 
-    def _begin_body(self, verdict: head.Head) -> None:
+    def _begin_body(self, length: int | None) -> None:
         limit = self._context.http.max_body
-        self._body_cutter = (
-            ChunkedCutter(limit)
-            if verdict.content_length is None
-            else LengthCutter(verdict.content_length, limit)
-        )
+        self._body_cutter = ChunkedCutter(limit) if length is None else LengthCutter(length, limit)
         self._state = _State.BODY
         self._progress = 0
         self._deadline.set(self._context.http.body_timeout)
         # A client that has begun to send the body waits for nothing (RFC 9110, 10.1.1).
-        if verdict.expect_continue and not self._buffer:
-            self._stream.write(
-                self._h11.send(h11.InformationalResponse(status_code=100, headers=[]))
-            )
+        if self._h11.they_are_waiting_for_100_continue and not self._buffer:
+            event = h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")
+            self._write(self._h11.send(event))
 
     def _read_body(self) -> bool:
         assert self._body_cutter is not None
@@ -246,13 +255,17 @@ class HTTPConnection:
         if element is None:
             return False
         self._progress += len(element)
+        if self._progress >= _BODY_PROGRESS:
+            self._progress = 0
+            self._deadline.set(self._context.http.body_timeout)
         for event in self._read(element):
             if isinstance(event, h11.Data):
-                self._body.append(bytes(event.data))
+                self._body += event.data
             elif isinstance(event, h11.EndOfMessage):
-                self._request.body = b"".join(self._body)
+                self._request.body = bytes(self._body)
                 self._body.clear()
                 self._complete(self._request)
+                return False
         return True
 
     def _read(self, element: bytes) -> list[h11.Event]:
@@ -277,11 +290,14 @@ class HTTPConnection:
 
     async def _respond(self, request: Request) -> None:
         try:
-            response = await self._context.application.handle_http(request)
+            self._send(await self._context.application.handle_http(request))
+        except asyncio.CancelledError as error:
+            # From outside at a forced stop, or from within: its client must not wait for ever.
+            self.refuse(error)
+            raise
         except Exception as error:
-            self._refuse(error)
+            self.refuse(error)
             return
-        self._send(response)
         try:
             await self._stream.drain()
         except ConnectionLost:
@@ -290,73 +306,95 @@ class HTTPConnection:
 
     def _next(self) -> None:
         """The answer is sent: keep the connection for the next request, or end it."""
-        if self._h11.our_state is h11.MUST_CLOSE:
+        if self._last or self._h11.our_state is h11.MUST_CLOSE or not self._stream.open:
             self._end()
             return
         self._h11.start_next_cycle()
+        self._request = self._began = None
         self._state = _State.IDLE
         self._deadline.set(self._context.http.idle_timeout)
-        self._stream.resume_reading()
-        self._advance()
+        if self._buffer:
+            self._wait_for_turn()
+        self._read_on()
 
-    def _refuse(self, error: Exception) -> None:
-        """Answer what went wrong and end the connection: the one place where a request is refused."""
+    def refuse(self, error: BaseException) -> None:
+        """Answer what went wrong and end the connection: the one place where requests are refused.
+
+        What is no HTTPError is a failure of ours, and logged as one.
+        """
+        if not isinstance(error, HTTPError):
+            logger.error("%s: the handler failed", self, exc_info=error)
         if self._state is _State.DONE:
             return
-        if isinstance(error, HTTPError):
-            logger.debug("%s: refused, %s", self._request or "request", error)
-        else:
-            logger.error("%s: the handler failed", self._request, exc_info=error)
+        answer = refusal(error)
+        told = mask_secrets(answer.body.decode().rstrip())
+        logger.debug("%s: refused, %d: %s", self, answer.status_code, told)
         self._last = True
-        self._send(refusal(error))
+        self._send(answer)
         self._end()
 
-    def _send(self, response: Response) -> None:
-        """Write an answer in one piece: the one place where answers are written."""
-        headers = [("Date", _date(int(time.time())))]
-        if self._context.http.server_header is not None:
-            headers.append(("Server", self._context.http.server_header))
-        headers += [item for item in response.headers if item[0].lower() not in _FRAMING]
-        # RFC 9110, 8.6: a 204 has no length; a 304 would have that of another answer.
-        if response.status_code not in (204, 304):
-            headers.append(("Content-Length", str(len(response.body))))
-        if self._last:
-            headers.append(("Connection", "close"))
+    def _send(self, response: object) -> None:
+        """Send an answer in one piece: the one place where answers are written.
+
+        What cannot be sent is found before h11 changes its state, so that a 500 can still be sent.
+        """
+        if not isinstance(response, Response):
+            raise TypeError(f"expected a Response from the handler, got {response!r:.100}")
         event = h11.Response(
             status_code=response.status_code,
-            headers=[(name.encode(), value.encode("latin-1")) for name, value in headers],
+            headers=[
+                (name.encode(), value.encode("latin-1")) for name, value in self._headers(response)
+            ],
             reason=response.reason.encode(),
         )
         data = self._h11.send(event)
-        has_body = response.status_code not in (204, 304) and (
-            self._request is None or self._request.method != "HEAD"
-        )
-        if has_body and response.body:
+        is_head = self._request is not None and self._request.method == "HEAD"
+        if response.status_code not in _NO_BODY and not is_head:
             data += self._h11.send(h11.Data(data=response.body))
-        data += self._h11.send(h11.EndOfMessage())
+        self._write(data + self._h11.send(h11.EndOfMessage()))
+        self._log_access(response.status_code)
+
+    def _headers(self, response: Response) -> Iterator[tuple[str, str]]:
+        yield "Date", _date(int(time.time()))
+        if self._context.http.server_header is not None:
+            yield "Server", self._context.http.server_header
+        options = ["close"] if self._last else []
+        for name, value in response.headers:
+            if name.lower() not in _OURS:
+                yield name, value
+            if name.lower() == "upgrade":
+                options.append("Upgrade")  # RFC 9110, 7.8
+        if response.status_code not in _NO_BODY:
+            yield "Content-Length", str(len(response.body))
+        if options:
+            yield "Connection", ", ".join(options)
+
+    def _write(self, data: bytes) -> None:
+        """Send `data`, if somebody is there still: the one place where bytes are written."""
         if self._stream.open:
             self._stream.write(data)
-        if self._context.http.access_log:
-            self._log_access(response)
 
-    def _log_access(self, response: Response) -> None:
-        client = f"{self._client[0]}:{self._client[1]}" if self._client else "-"
-        request = self._request
-        what = (
-            f"{request.method} {escape(mask_secrets(request.target))} HTTP/{request.http_version}"
-            if request
-            else "-"
-        )
-        milliseconds = (self._context.clock.time() - self._began) * 1000 if self._began else 0
-        access_logger.info('%s "%s" %d %.1f ms', client, what, response.status_code, milliseconds)
+    def _log_access(self, status_code: int) -> None:
+        if not self._context.http.access_log or not access_logger.isEnabledFor(logging.INFO):
+            return
+        line, took = "-", ""
+        if (request := self._request) is not None:
+            target = escape(mask_secrets(request.target))
+            line = f"{request.method} {target} HTTP/{request.http_version}"
+        if self._began is not None:
+            took = f" {(self._context.clock.time() - self._began) * 1000:.1f} ms"
+        access_logger.info('%s "%s" %d%s', _name(self._client), line, status_code, took)
 
     # Upgrading to WebSocket.
 
     def _begin_upgrade(self, request: Request) -> None:
         """Give a WebSocket that wants to be accepted to the application."""
         self._opening = handshake.check(request)
+        if self._context.deflate is not None:
+            self._agreed = extensions.negotiate(self._opening.extensions, self._context.deflate)
         self._state = _State.UPGRADING
         self._deadline.set(None)
+        self._began = self._context.clock.time()
         websocket = self._websocket = WebSocketConnection(
             self._stream, request, self._context.clock, self._context.websocket, upgrade=self
         )
@@ -367,79 +405,89 @@ class HTTPConnection:
             await self._context.application.handle_websocket(websocket)
         except WebSocketClosed:
             pass
+        except asyncio.CancelledError as error:
+            await self._fail(websocket, error)
+            raise
         except Exception as error:
-            if not websocket.accepted:
-                self._refuse(error)
-                return
-            if not isinstance(error, HTTPError):
-                logger.error("%s: the handler failed", websocket, exc_info=error)
-            await websocket.close(1011)
+            await self._fail(websocket, error)
         # A connection that delivers to a listener lives on; any other ends with its handler.
         if not websocket.delivers:
             await websocket.close()
+
+    async def _fail(self, websocket: WebSocketConnection, error: BaseException) -> None:
+        """The handler of a WebSocket failed: refuse the connection, or close it."""
+        if not websocket.accepted:
+            self.refuse(error)
+            return
+        # To refuse a client that has left meanwhile is nobody's mistake.
+        if not (websocket.closed and isinstance(error, HTTPError)):
+            logger.error("%s: the handler failed", websocket, exc_info=error)
+        await websocket.close(1011)
 
     def accept(
         self, websocket: WebSocketConnection, subprotocol: str | None
     ) -> tuple[Session, bytes]:
         """Switch protocols (RFC 6455, 4.2.2); see `websocket.Upgrade`."""
-        assert self._opening is not None
-        extension = negotiated = None
-        if self._context.deflate is not None:
-            negotiated = deflate.negotiate(self._opening.extensions, self._context.deflate)
-        if negotiated is not None:
-            extension = negotiated[0]
-        headers = handshake.accept_headers(self._opening, subprotocol, negotiated and negotiated[1])
+        if self._opening is None:
+            raise ConnectionLost("expected a request that waits to be accepted, it was answered")
+        extension, answer = self._agreed or (None, None)
+        headers = handshake.accept_headers(self._opening, subprotocol, answer)
         event = h11.InformationalResponse(
             status_code=101,
             headers=[(name.encode(), value.encode()) for name, value in headers],
             reason=b"Switching Protocols",
         )
         self._stream.write(self._h11.send(event))
-        self._state = _State.DONE
-        self._deadline.cancel()
+        self._log_access(101)
+        ahead = bytes(self._buffer)
         self._websocket = None
+        self._leave()
         self._stream.push(websocket)
         self._stream.resume_reading()
         self._context.connections[self._stream] = websocket
-        session = Session(self._context.websocket.frames, extension=extension)
-        return session, bytes(self._buffer)
-
-    def refuse(self, error: HTTPError) -> None:
-        """Refuse the upgrade; see `websocket.Upgrade`."""
-        self._refuse(error)
+        return Session(self._context.websocket.frames, extension=extension), ahead
 
     # Ending.
 
     def _expire(self) -> None:
         """The deadline is over."""
         limits = self._context.http
-        if self._state is _State.BODY and self._progress >= _BODY_PROGRESS:
-            self._progress = 0
-            self._deadline.set(limits.body_timeout)
+        if self._state is _State.IDLE:
+            self._end(linger=False)
         elif self._state is _State.BODY:
-            self._refuse(
+            self.refuse(
                 HTTPError(408, f"expected the body to go on within {limits.body_timeout} s")
             )
-        elif self._state is _State.IDLE and self._request is not None:
-            self._end(linger=False)
         else:
-            self._refuse(HTTPError(408, f"expected a request within {limits.head_timeout} s"))
-
-    def _end_at_eof(self) -> None:
-        if self._eof and self._state in _READING:
-            self._end()
+            self.refuse(HTTPError(408, f"expected a request within {limits.head_timeout} s"))
 
     def _end(self, *, linger: bool = True) -> None:
         """The one place where an HTTP connection is closed."""
+        self._leave()
+        self._stream.close(linger=linger)
+
+    def _leave(self) -> None:
+        """Read and wait for nothing any more."""
         self._state = _State.DONE
         self._deadline.cancel()
         self._buffer.clear()
-        self._stream.close(linger=linger)
+        self._body.clear()
+        self._opening = None
+        if self._turn is not None:
+            self._turn.cancel()
 
 
 def _address(peer: object) -> Address | None:
     """The host and port of a peer; a Unix socket has none."""
     return (peer[0], peer[1]) if isinstance(peer, tuple) else None
+
+
+def _name(client: Address | None) -> str:
+    """A peer as the log names it."""
+    if client is None:
+        return "-"
+    host, port = client
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @lru_cache(maxsize=1)

@@ -1,8 +1,8 @@
 """A server: its listeners, its connections, and how both begin and end.
 
 `async with Server(application, config) as server` is the whole of it; `run` puts a main program
-around that, with signals. What happens at the start and at the stop, and in which order, can be read
-off `Server.__aenter__`, `Server._finish` and `Server.__aexit__`, a line for each step.
+around that, with signals. What happens at the start and at the stop, and in which order, can be
+read off `Server.__aenter__`, `Server._finish` and `Server.__aexit__`, a line for each step.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
@@ -36,39 +37,72 @@ FORCED = 1
 NOT_STARTED = 3
 """Exit code if the server could not start."""
 
-#: The part of `shutdown_timeout` that is kept for disconnect and shut-down hooks.
+#: The part of `shutdown_timeout` that is kept for when the time is over: for the shut-down hooks,
 _RESERVE = 1 / 6
+#: and of that the part in which what is cut off may still end properly,
+_FAREWELL = 1 / 4
+#: but that many seconds at least.
+_MOMENT = 0.1
+
+#: The server whose connection the running code was called by: a handler, a hook of a bot.
+_called_by: ContextVar[Server | None] = ContextVar("called_by", default=None)
+
+
+class _Connections(dict[Stream, Connection]):
+    """The connections that there are; `changed` when one comes, goes, or changes its protocol."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed = asyncio.Event()
+
+    def __setitem__(self, stream: Stream, connection: Connection) -> None:
+        super().__setitem__(stream, connection)
+        self.changed.set()
+
+    def __delitem__(self, stream: Stream) -> None:
+        super().__delitem__(stream)
+        self.changed.set()
+
+    def of(self, kind: type[object]) -> list[Connection]:
+        """Those that speak one protocol; of `object`, all."""
+        return [connection for connection in self.values() if isinstance(connection, kind)]
+
+    async def none_of(self, kind: type[object]) -> None:
+        """Wait until no connection speaks that protocol."""
+        while self.of(kind):
+            self.changed.clear()
+            await self.changed.wait()
 
 
 class Server:
     """Serves an application while its `async with` block runs; once.
 
-    Entering raises StartupError if a start-up hook fails or an address cannot be bound.
+    Entering raises StartupError if a start-up hook fails or an address cannot be bound. However the
+    block ends, the server stops as `close` says, and the shut-down hooks run.
     """
 
     def __init__(self, application: Application, config: ServerConfig) -> None:
         self._application = application
         self._config = config
         self._listeners: list[Listener] = []
+        self._connections = _Connections()
         self._tasks = Tasks()
-        self._stopping: asyncio.Task[None] | None = None
         self._stop_asked = asyncio.Event()
-        self._leaving: asyncio.Timeout | None = None
-        self._lost_one = asyncio.Event()
+        self._stopping: asyncio.Task[None] | None = None
+        self._patience: asyncio.Timeout | None = None
         self._end = 0.0
+        self.addresses: list[tuple[str, int]] = []
+        """Host and port of every address that it listens on."""
         self.forced = False
         """Whether something was cut off: the time was over, or a second request forced the stop."""
-
-    @property
-    def addresses(self) -> list[tuple[str, int]]:
-        """Host and port of every address that it listens on."""
-        return [listener.address for listener in self._listeners]
 
     # Starting.
 
     async def __aenter__(self) -> Server:
         self._clock = LoopClock(asyncio.get_running_loop())
-        self._context = _context(self._application, self._config, self._clock, self._tasks)
+        self._context = _context(
+            self._application, self._config, self._clock, self._tasks, self._connections
+        )
         self._lifespan = self._application.lifespan()
         await self._lifespan.__aenter__()
         try:
@@ -81,7 +115,11 @@ class Server:
     async def _listen(self) -> None:
         config = self._config
         sockets = await bind(config.host, config.port, config.backlog)
+        # What the listeners start, and all that is called by it, knows by this where it belongs.
+        outside = _called_by.set(self)
         self._listeners = [Listener(bound, self._stream, self._clock) for bound in sockets]
+        _called_by.reset(outside)
+        self.addresses = [listener.address for listener in self._listeners]
         where = ", ".join(
             f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
             for host, port in self.addresses
@@ -89,43 +127,39 @@ class Server:
         logger.info("Listening on %s", where)
 
     def _stream(self) -> Stream:
-        return Stream(self._connected, self._lost, self._clock, _stream_limits(self._config))
+        lost = self._connections.__delitem__
+        return Stream(self._connected, lost, self._clock, _stream_limits(self._config))
 
     def _connected(self, stream: Stream) -> Connection:
-        connection = self._context.connections[stream] = HTTPConnection(stream, self._context)
+        connection = self._connections[stream] = HTTPConnection(stream, self._context)
         return connection
-
-    def _lost(self, stream: Stream) -> None:
-        del self._context.connections[stream]
-        self._lost_one.set()
 
     # Stopping.
 
     def ask_to_stop(self) -> None:
-        """Let `wait` return, so that the block around it ends; asked again, do not wait for anything.
+        """Let `wait` return, so that the block around it ends; asked again, wait for nothing.
 
         Not a coroutine, so that a signal handler can call it.
         """
-        if not self._stop_asked.is_set():
-            self._stop_asked.set()
-            return
-        self.forced = True
-        self._end = 0.0
-        if self._stopping is not None:
-            self._stopping.cancel()
-        if self._leaving is not None:
-            self._leaving.reschedule(0)
+        if self._stop_asked.is_set():
+            self._force()
+        self._stop_asked.set()
 
     async def wait(self) -> None:
         """Wait until the server is asked to stop."""
         await self._stop_asked.wait()
 
     async def close(self) -> None:
-        """Stop listening, finish what has begun, and end every connection; safe to repeat."""
+        """Stop listening, finish what has begun, and end every connection; safe to repeat.
+
+        Called by something that has to end itself (the handler of an event, the hook of a bot), it
+        returns at once.
+        """
         self._stop_asked.set()
         if self._stopping is None:
             self._stopping = asyncio.get_running_loop().create_task(self._stop())
-        await asyncio.wait([self._stopping])
+        if _called_by.get() is not self:
+            await asyncio.wait([self._stopping])
 
     async def __aexit__(
         self,
@@ -133,31 +167,58 @@ class Server:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.close()
-        await self._leave(self._end - asyncio.get_running_loop().time())
-        logger.info("Stopped")
+        try:
+            await self.close()
+        except asyncio.CancelledError:
+            # Whoever cancels a stop does not want to wait; what there is must end all the same.
+            self._force()
+            await self.close()
+            raise
+        finally:
+            await self._leave(self._time_left)
+            logger.info("Stopped")
+
+    def _force(self) -> None:
+        """Wait for nothing any more."""
+        logger.warning("Stopping at once")
+        self.forced = True
+        self._end = 0.0
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(0)
+
+    async def _wait_for(self, seconds: float, work: Coroutine[Any, Any, object]) -> bool:
+        """Await `work`, until the time is over or the stop is forced; gives whether it ended."""
+        try:
+            async with asyncio.timeout(seconds) as self._patience:
+                await work
+        except TimeoutError:
+            self.forced = True
+            return False
+        finally:
+            self._patience = None
+        return True
+
+    @property
+    def _time_left(self) -> float:
+        return self._end - asyncio.get_running_loop().time()
 
     async def _leave(self, seconds: float) -> None:
         """Leave the lifespan, in the task that entered it."""
         try:
-            async with asyncio.timeout(seconds) as self._leaving:
-                await self._lifespan.__aexit__(None, None, None)
-        except TimeoutError:
-            self.forced = True
-            logger.error("the shut-down hooks were cut short")
+            await self._wait_for(seconds, self._lifespan.__aexit__(None, None, None))
         finally:
             self._clock.stop()
 
     async def _stop(self) -> None:
-        timeout = self._config.shutdown_timeout
+        timeout = 0.0 if self.forced else self._config.shutdown_timeout
         self._end = asyncio.get_running_loop().time() + timeout
-        logger.info("Stopping")
+        logger.info("Stopping; what has begun has %g s to end", timeout)
         try:
-            async with self._clock.timeout(timeout * (1 - _RESERVE)):
-                await self._finish()
-        except TimeoutError:
+            if not await self._wait_for(timeout * (1 - _RESERVE), self._finish()):
+                logger.warning("Not everything has ended in time; what is left is cut off")
+        except Exception:
             self.forced = True
-            logger.warning("not everything had ended within %s s", timeout)
+            logger.exception("The application cannot stop; what is left is cut off")
         finally:
             await self._cut_off()
 
@@ -166,43 +227,52 @@ class Server:
         for listener in self._listeners:
             await listener.close()
         # Requests that have begun are answered, and their events accepted.
-        for connection in self._connections(HTTPConnection):
-            connection.shut_down()
-        while self._connections(HTTPConnection):
-            await self._until_one_is_lost()
-        # Events that were accepted run to their end, while their WebSockets are still there to answer.
+        await self._shut_down(HTTPConnection)
+        # Accepted events run to their end, while their WebSockets are still there to answer.
         await self._application.drain()
-        for connection in self._connections(object):
-            connection.shut_down()
-        while self._context.connections:
-            await self._until_one_is_lost()
+        await self._shut_down(object)
         await self._tasks.join()
+        # What follows from the end of the connections: the disconnect hooks.
+        await self._application.drain()
 
-    async def _until_one_is_lost(self) -> None:
-        self._lost_one.clear()
-        await self._lost_one.wait()
-
-    def _connections(self, kind: type[object]) -> list[Connection]:
-        return [each for each in self._context.connections.values() if isinstance(each, kind)]
+    async def _shut_down(self, kind: type[object]) -> None:
+        for connection in self._connections.of(kind):
+            connection.shut_down()
+        await self._connections.none_of(kind)
 
     async def _cut_off(self) -> None:
-        """End at once what is left, and name it in the log."""
+        """End what is left, and name it in the log; a handler that goes on is left behind."""
         for listener in self._listeners:
             await listener.close()
-        for stream, connection in list(self._context.connections.items()):
+        await self._wait_for(max(_MOMENT, self._time_left * _FAREWELL), self._farewell())
+        for stream, connection in list(self._connections.items()):
             logger.warning("%s: cut off", connection)
             stream.abort()
+        await self._connections.none_of(object)
+        if self._tasks:
+            logger.error("%d handlers go on although they were cancelled", len(self._tasks))
+
+    async def _farewell(self) -> None:
+        """Let those that are cut off end properly, if they do so in a moment."""
+        for connection in self._connections.of(object):
+            connection.shut_down()
         await self._tasks.cancel()
-        while self._context.connections:
-            await self._until_one_is_lost()
+        await self._connections.none_of(object)
 
 
-def _context(application: Application, config: ServerConfig, clock: Clock, tasks: Tasks) -> Context:
+def _context(
+    application: Application,
+    config: ServerConfig,
+    clock: Clock,
+    tasks: Tasks,
+    connections: dict[Stream, Connection],
+) -> Context:
     """The server's configuration, sorted by who needs it."""
     return Context(
         application=application,
         clock=clock,
         tasks=tasks,
+        connections=connections,
         http=HTTPLimits(
             head=HeadLimits(
                 max_head=config.max_head,
@@ -239,14 +309,30 @@ def _stream_limits(config: ServerConfig) -> StreamLimits:
 # The main program.
 
 
-def run(application: Application, config: ServerConfig) -> int:
+def run(
+    application: Application, config: ServerConfig, ready: Callable[[Server], object] | None = None
+) -> int:
     """Serve until SIGINT or SIGTERM (on Windows also Ctrl-Break); a second signal forces the stop.
 
-    Gives the exit code: 0 after a clean stop, FORCED, or NOT_STARTED. The signal handlers that were
-    there before are put back.
+    `ready`, if given, is called with the server once it listens. Gives the exit code: 0 after a
+    clean stop, FORCED, or NOT_STARTED. The signal handlers that were there before are put back.
+    Raises RuntimeError inside of an event loop.
     """
+    if _in_event_loop():
+        raise RuntimeError(
+            "expected run() to be called outside of an event loop;"
+            " inside of one, use: async with driver.serve() as server: await server.wait()"
+        )
     with asyncio.Runner(loop_factory=_loop_factory(config.uvloop)) as runner:
-        return runner.run(_main(application, config))
+        return runner.run(_main(application, config, ready))
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _loop_factory(uvloop_wanted: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -261,28 +347,31 @@ def _loop_factory(uvloop_wanted: bool) -> Callable[[], asyncio.AbstractEventLoop
     return factory
 
 
-async def _main(application: Application, config: ServerConfig) -> int:
+async def _main(
+    application: Application, config: ServerConfig, ready: Callable[[Server], object] | None
+) -> int:
     server = Server(application, config)
-    task = asyncio.current_task()
-    assert task is not None
-    started = False
+    starting = asyncio.current_task()
 
     def stop() -> None:
         server.ask_to_stop()
-        if not started:
-            task.cancel()
+        if starting is not None:
+            starting.cancel()
 
     with _Signals(stop):
         try:
             async with server:
-                started = True
+                starting = None
+                if ready is not None:
+                    ready(server)
                 await server.wait()
         except StartupError as error:
             logger.error("Could not start: %s", error)
             return NOT_STARTED
         except asyncio.CancelledError:
+            if starting is None:
+                raise
             logger.info("Stopped before it had started")
-            return 0
     return FORCED if server.forced else 0
 
 
@@ -317,4 +406,5 @@ class _Signals:
                 self._loop.remove_signal_handler(number)
             except NotImplementedError:
                 pass
-            signal.signal(number, signal.SIG_DFL if previous is None else previous)
+            # None is a handler that Python did not install and cannot put back.
+            signal.signal(number, previous or signal.SIG_DFL)

@@ -1,33 +1,58 @@
 """Sockets that listen: where they are bound, and how connections are taken from them.
 
-The accept loop is our own: asyncio's repeats its error without pause when file descriptors have run
-out, and uvloop's drops the client without a word.
+Accepting is our own: asyncio's repeats its error without pause when file descriptors have run out,
+and uvloop's drops the client without a word.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import itertools
 import logging
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import Any
 
 from ..errors import StartupError
 from .clock import Clock
 from .tasks import Tasks
 
-__all__ = ["Listener", "bind"]
+__all__ = ["Endpoint", "Listener", "bind", "listen"]
 
 logger = logging.getLogger(__name__)
 
-#: Errors of accept that pass when others give something back; the client waits in the backlog.
-_EXHAUSTED = frozenset([errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+Endpoint = tuple[int, tuple[Any, ...]]
+"""An address family and an address of that family, its host and port first."""
+
+#: Errors of an address that this machine does not have; localhost names ::1 even without IPv6.
+_ABSENT = frozenset([errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT])
+#: Errors of one connection that was gone before it was taken (accept(2)); the next may be fine.
+_GONE = frozenset(
+    [
+        errno.ECONNABORTED,
+        errno.ECONNRESET,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.EPERM,
+        errno.EPROTO,
+    ]
+)
+_HINTS = {
+    errno.EACCES: "; ports below 1024 need privileges",
+    errno.EADDRINUSE: "; choose another port (PORT, or --port on the command line),"
+    " 0 takes a free one",
+    errno.EADDRNOTAVAIL: "; this machine has no such address",
+}
+#: Seconds without accepting after that has failed, mostly for want of file descriptors.
 _PAUSE = 1.0
 #: Connections that are accepted in one go, before those that are there have their turn.
 _BURST = 32
+#: How many ports are tried that are free at one address and should be at all.
+_TRIES = 20
 
 
 async def bind(host: str, port: int, backlog: int) -> list[socket.socket]:
@@ -38,24 +63,65 @@ async def bind(host: str, port: int, backlog: int) -> list[socket.socket]:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise StartupError(f"cannot listen on {host}: {error.strerror or error}") from error
+    # Of what cannot be a name (an empty or long label) the idna codec makes a UnicodeError.
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise StartupError(f"cannot listen on {host!r}: {reason}") from error
+    return listen([(family, address) for family, _, _, _, address in found], backlog)
+
+
+def listen(endpoints: Iterable[Endpoint], backlog: int) -> list[socket.socket]:
+    """Listening sockets for `endpoints`, all with the port of the first; 0 picks one for all.
+
+    Those that this machine does not have are left out, as long as there are others. Raises
+    StartupError as `bind` does.
+    """
+    endpoints = list(dict.fromkeys(endpoints))
+    # A port that is picked because it is free at the first endpoint may be taken at the next.
+    tries_left = _TRIES if endpoints[0][1][1] == 0 else 1
+    while True:
+        tries_left -= 1
+        try:
+            return _listen_at_all(endpoints, backlog)
+        except _Failure as failure:
+            if failure.errno != errno.EADDRINUSE or not tries_left:
+                raise
+
+
+class _Failure(StartupError):
+    """An endpoint that cannot be listened at."""
+
+    def __init__(self, address: tuple[Any, ...], error: OSError) -> None:
+        host, port = address[:2]
+        # Python's own errors have no number, and say what it is that they did not like.
+        self.errno = error.errno or 0
+        reason = os.strerror(self.errno) if self.errno else error
+        hint = _HINTS.get(self.errno, "")
+        super().__init__(f"cannot listen on {host}, port {port}: {reason}{hint}")
+
+
+def _listen_at_all(endpoints: Iterable[Endpoint], backlog: int) -> list[socket.socket]:
     sockets: list[socket.socket] = []
-    try:
-        for family, _, _, _, address in dict.fromkeys(found):
-            if port == 0 and sockets:
+    absent: list[_Failure] = []
+    with ExitStack() as bound:
+        for family, address in endpoints:
+            if sockets:
                 address = (address[0], sockets[0].getsockname()[1], *address[2:])
-            sockets.append(_listen(family, address, backlog))
-    except OSError as error:
-        for bound in sockets:
-            bound.close()
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise StartupError(f"cannot listen on {address[0]!r}:{address[1]}: {reason}") from error
+            try:
+                sockets.append(bound.enter_context(_listen(family, address, backlog)))
+            except OSError as error:
+                absent.append(_Failure(address, error))
+                if error.errno not in _ABSENT:
+                    raise absent[-1] from error
+        if not sockets:
+            raise absent[0]
+        bound.pop_all()
     return sockets
 
 
-def _listen(family: int, address: tuple[object, ...], backlog: int) -> socket.socket:
-    listening = socket.socket(family, socket.SOCK_STREAM)
+def _listen(family: int, address: tuple[Any, ...], backlog: int) -> socket.socket:
+    # By its protocol's number asyncio knows that Nagle's algorithm is to be turned off.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform != "win32":
             # On Windows the option would let another program take the port over.
@@ -72,7 +138,11 @@ def _listen(family: int, address: tuple[object, ...], backlog: int) -> socket.so
 
 
 class Listener:
-    """Takes connections from one listening socket, until it is closed."""
+    """Takes connections from one listening socket, until it is closed.
+
+    If that fails, as when no file descriptor is left, it goes on after a pause; the clients wait in
+    the socket's backlog meanwhile.
+    """
 
     def __init__(
         self, listening: socket.socket, protocol: Callable[[], asyncio.Protocol], clock: Clock
@@ -80,48 +150,81 @@ class Listener:
         """`protocol` makes what a connection's transport talks to."""
         self._socket = listening
         self._protocol = protocol
-        self._clock = clock
+        self._loop = asyncio.get_running_loop()
         self._tasks = Tasks()
-        self._accepting = self._tasks.start(self._accept(), "accepting connections")
-
-    @property
-    def address(self) -> tuple[str, int]:
+        self._accepting: asyncio.Task[None] | None = None
+        self._failing = False
+        self._pause = clock.deadline(self._start)
+        host, port = listening.getsockname()[:2]
+        self.address: tuple[str, int] = (host, port)
         """The host and port that it listens on."""
-        host, port = self._socket.getsockname()[:2]
-        return host, port
+        self._start()
+
+    def _start(self) -> None:
+        # To accept where there is something to accept cannot be cancelled half-way: asyncio's
+        # `sock_accept` loses a connection that comes in the turn in which it is cancelled.
+        try:
+            self._loop.add_reader(self._socket, self._accept)
+        except NotImplementedError:
+            # Windows' proactor tells of connections, not of sockets that have some.
+            self._accepting = self._tasks.start(self._accept_each(), "accepting connections")
 
     async def close(self) -> None:
-        """Stop listening; connections that were taken are not touched."""
-        self._accepting.cancel()
-        await asyncio.wait([self._accepting])
+        """Stop listening; connections that were taken are not touched. Safe to repeat."""
+        self._pause.cancel()
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.wait([self._accepting])
+        elif self._socket.fileno() != -1:
+            self._loop.remove_reader(self._socket)
         self._socket.close()
         await self._tasks.join()
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        exhausted = False
-        for accepted_so_far in itertools.count(1):
-            if accepted_so_far % _BURST == 0:
-                await asyncio.sleep(0)
+    def _accept(self) -> None:
+        """Take what waits in the backlog."""
+        for _ in range(_BURST):
             try:
-                accepted, _ = await loop.sock_accept(self._socket)
+                accepted, _ = self._socket.accept()
+            except BlockingIOError:
+                break
             except OSError as error:
-                # A client that has left again (ECONNABORTED and the like) is nobody's concern.
-                if error.errno in _EXHAUSTED:
-                    if not exhausted:
-                        logger.error("cannot accept connections for now: %s", error)
-                    exhausted = True
-                    await self._clock.sleep(_PAUSE)
-                continue
-            if exhausted:
-                logger.warning("connections are accepted again")
-                exhausted = False
-            self._tasks.start(self._connect(accepted), "a connection that was accepted")
+                if self._fails(error):
+                    self._loop.remove_reader(self._socket)
+                    break
+            else:
+                self._take(accepted)
+
+    async def _accept_each(self) -> None:
+        while True:
+            try:
+                accepted, _ = await self._loop.sock_accept(self._socket)
+            except OSError as error:
+                if self._fails(error):
+                    break
+            else:
+                self._take(accepted)
+
+    def _fails(self, error: OSError) -> bool:
+        """Whether an error is not just a client's that has left; then go on after a pause."""
+        if error.errno in _GONE:
+            return False
+        if not self._failing:
+            self._failing = True
+            logger.error("connections cannot be accepted for now: %s", error)
+        self._pause.set(_PAUSE)
+        return True
+
+    def _take(self, accepted: socket.socket) -> None:
+        if self._failing:
+            self._failing = False
+            logger.warning("connections are accepted again")
+        self._tasks.start(self._connect(accepted), "a connection that was accepted")
 
     async def _connect(self, accepted: socket.socket) -> None:
         try:
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, accepted)
-        except OSError as error:
+            await self._loop.connect_accepted_socket(self._protocol, accepted)
+        except BaseException as error:
             accepted.close()
-            logger.debug("a connection was gone before it began: %s", error)
+            if not isinstance(error, OSError):
+                raise
+            logger.debug("a connection was gone before it had begun: %s", error)

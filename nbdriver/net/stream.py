@@ -1,8 +1,8 @@
 """A connection's bytes: the only module that touches a transport.
 
-A `Stream` gives what arrives to its receiver (`push`, no task and no future per read), writes, waits
-for a slow peer, and ends the connection in one function. Everything above sees bytes, and one of
-three things that can happen to them: more came, no more will come, the connection is gone.
+A `Stream` gives what arrives to its receiver (`push`, no task and no future per read), writes,
+waits for a slow peer, and ends the connection in one function. Everything above sees bytes, and one
+of three things that can happen to them: more came, no more will come, the connection is gone.
 """
 
 from __future__ import annotations
@@ -49,11 +49,16 @@ class StreamLimits:
 
 class _State(enum.Enum):
     OPEN = enum.auto()
+    HALF_CLOSED = enum.auto()
+    """The peer will send no more, but may still be reading."""
     LINGERING = enum.auto()
     """The last byte is written and the peer told so; what it still sends is thrown away."""
     FLUSHING = enum.auto()
     """Closed by us; what waits to be sent is still sent."""
     LOST = enum.auto()
+
+
+_WRITABLE = frozenset([_State.OPEN, _State.HALF_CLOSED])
 
 
 class Stream(asyncio.Protocol):
@@ -67,15 +72,15 @@ class Stream(asyncio.Protocol):
         "_clock",
         "_connected",
         "_deadline",
-        "_drained",
+        "_full",
         "_limits",
         "_lost",
         "_paused",
+        "_read",
         "_receiver",
         "_state",
         "_transport",
-        "_unsent",
-        "_writable",
+        "_written",
     )
 
     def __init__(
@@ -90,10 +95,12 @@ class Stream(asyncio.Protocol):
         self._clock = clock
         self._limits = limits
         self._state = _State.LOST
-        self._writable = True
         self._paused = False
-        self._unsent = 0
-        self._drained: asyncio.Future[None] | None = None
+        self._full: asyncio.Event | None = None
+        """While the write buffer is full: what is set when it no longer is."""
+        self._written = 0
+        self._read = 0
+        """How much of what was written the peer had taken when its time began."""
         self._deadline = clock.deadline(self._stalled)
 
     # What the transport calls.
@@ -113,21 +120,23 @@ class Stream(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The peer has closed its side (asyncio.Protocol); gives whether ours stays open."""
         if self._state is _State.OPEN:
+            self._state = _State.HALF_CLOSED
             self._receiver.eof_received()
-        else:
+        elif self._state is _State.LINGERING:
             self._end()
         # TLS knows no half-closed connection.
         return self.info("ssl_object") is None
 
     def pause_writing(self) -> None:
         """The write buffer is full (asyncio.BaseProtocol): from now on the peer has to read."""
-        self._writable = False
+        self._full = asyncio.Event()
         self._watch()
 
     def resume_writing(self) -> None:
         """The write buffer has room again (asyncio.BaseProtocol)."""
-        self._writable = True
-        if self._state is _State.OPEN:
+        if self._state is _State.LINGERING:
+            self._deadline.set(self._limits.linger_timeout)
+        elif self._state in _WRITABLE:
             self._deadline.set(None)
         self._wake()
 
@@ -136,8 +145,10 @@ class Stream(asyncio.Protocol):
         self._state = _State.LOST
         self._deadline.cancel()
         self._wake()
-        self._receiver.connection_lost()
-        self._lost(self)
+        try:
+            self._receiver.connection_lost()
+        finally:
+            self._lost(self)
 
     # What the layers above call.
 
@@ -146,13 +157,13 @@ class Stream(asyncio.Protocol):
         self._receiver = receiver
 
     def info(self, name: str) -> Any:
-        """A fact about the transport, as `asyncio.BaseTransport.get_extra_info` tells it, or None."""
+        """A fact about the transport (`asyncio.BaseTransport.get_extra_info`), or None."""
         return self._transport.get_extra_info(name)
 
     @property
     def open(self) -> bool:
         """Whether something can still be written."""
-        return self._state is _State.OPEN
+        return self._state in _WRITABLE
 
     @property
     def unsent(self) -> int:
@@ -161,20 +172,21 @@ class Stream(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Stop reading, so that TCP slows the peer down; safe to repeat."""
-        if not self._paused and self.open:
+        if self._state is _State.OPEN and not self._paused:
             self._paused = True
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Read again; safe to repeat."""
-        if self._paused and self.open:
+        if self._state is _State.OPEN and self._paused:
             self._paused = False
             self._transport.resume_reading()
 
     def write(self, data: bytes) -> None:
         """Send `data`, now or as soon as the peer reads; raises ConnectionLost if it cannot be."""
-        if self._state is not _State.OPEN:
+        if self._state not in _WRITABLE:
             raise ConnectionLost("expected an open connection to write to, but it is closed")
+        self._written += len(data)
         self._transport.write(data)
 
     async def drain(self) -> None:
@@ -182,10 +194,8 @@ class Stream(asyncio.Protocol):
 
         Safe to cancel.
         """
-        while not self._writable and self._state is not _State.LOST:
-            if self._drained is None:
-                self._drained = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._drained)
+        while self._full is not None:
+            await self._full.wait()
         if self._state is _State.LOST:
             raise ConnectionLost("the peer went away while it was being written to")
 
@@ -194,23 +204,32 @@ class Stream(asyncio.Protocol):
 
         With `linger`, first tell the peer that no more will come, and throw away what it is still
         sending for a bounded moment: input left unread would make the kernel answer with a reset,
-        which takes the last answer with it (RFC 9112, 9.6).
+        which takes the last answer with it (RFC 9112, 9.6). A peer that will send no more needs
+        none of that.
         """
-        if self._state is not _State.OPEN:
-            return
-        if linger and self._transport.can_write_eof():
-            self.resume_reading()
-            self._state = _State.LINGERING
-            self._transport.write_eof()
-            self._deadline.set(self._limits.linger_timeout)
-        else:
+        if linger and self._state is _State.OPEN and self._transport.can_write_eof():
+            self._linger()
+        elif self._state in _WRITABLE:
             self._end()
 
     def abort(self) -> None:
         """End the connection at once; what waits to be sent is lost."""
         self._end(now=True)
 
-    def _end(self, now: bool = False) -> None:
+    def _linger(self) -> None:
+        self.resume_reading()
+        self._state = _State.LINGERING
+        # From now on `resume_writing` means that all is sent, and the moment begins only then.
+        self._transport.set_write_buffer_limits(high=0)
+        if self._full is None:
+            self._deadline.set(self._limits.linger_timeout)
+        try:
+            self._transport.write_eof()
+        except OSError:
+            # asyncio lets through that the peer has reset a connection of which nothing waits.
+            self._end(now=True)
+
+    def _end(self, *, now: bool = False) -> None:
         """The one place where a connection ends."""
         if self._state is _State.LOST:
             return
@@ -223,14 +242,14 @@ class Stream(asyncio.Protocol):
 
     def _watch(self) -> None:
         """Give the peer time to read something of what waits for it."""
-        self._unsent = self.unsent
+        self._read = self._written - self.unsent
         self._deadline.set(self._limits.write_timeout)
 
     def _stalled(self) -> None:
         """The deadline is over: for reading what waits, or for the end of a lingering close."""
-        if self._state is _State.LINGERING:
+        if self._state is _State.LINGERING and self._full is None:
             self._end()
-        elif self.unsent < self._unsent:
+        elif self._written - self.unsent > self._read:
             self._watch()
         else:
             logger.debug("cut off: the peer read nothing for %s s", self._limits.write_timeout)
@@ -238,6 +257,6 @@ class Stream(asyncio.Protocol):
 
     def _wake(self) -> None:
         """Let whoever waits in `drain` look again."""
-        if self._drained is not None:
-            self._drained.set_result(None)
-            self._drained = None
+        if self._full is not None:
+            self._full.set()
+            self._full = None

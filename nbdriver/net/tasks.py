@@ -19,27 +19,18 @@ logger = logging.getLogger(__name__)
 Done = Callable[[], object]
 
 
-def _eager(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-    """Start a task that runs at once up to its first wait (Python 3.12)."""
-    start: Any = asyncio.Task  # the keyword is unknown to the type checker below 3.12
-    task: asyncio.Task[Any] = start(coroutine, loop=asyncio.get_running_loop(), eager_start=True)
-    return task
-
-
-def _scheduled(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-    """Start a task on the next turn of the event loop."""
-    return asyncio.get_running_loop().create_task(coroutine)
-
-
-_start: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]] = (
-    _eager if sys.version_info >= (3, 12) else _scheduled
-)
+#: How a task is made that runs at once up to its first wait; before Python 3.12 there is no way.
+_EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
 class Tasks:
-    """A set of running tasks. `len()` of it is their number."""
+    """A set of running tasks. `len()` of it is their number.
 
-    def __init__(self) -> None:
+    Those of an `eager` set run at once up to their first wait, from Python 3.12 on.
+    """
+
+    def __init__(self, *, eager: bool = True) -> None:
+        self._options = _EAGER if eager else {}
         self._held: dict[asyncio.Task[Any], tuple[object, Done | None]] = {}
 
     def __len__(self) -> int:
@@ -48,12 +39,14 @@ class Tasks:
     def start(
         self, coroutine: Coroutine[Any, Any, Any], cause: object, done: Done | None = None
     ) -> asyncio.Task[Any]:
-        """Run `coroutine` in a task that is held until it ends; on Python 3.12 it starts at once.
+        """Run `coroutine` in a task that is held until it ends.
 
         `cause` is what it works on: its text stands in the log if the task fails or has to be
-        cancelled. `done` is called when the task has ended, however it ended.
+        cancelled. `done` is called once when the task has ended, however it ended; what it raises
+        is logged.
         """
-        task = _start(coroutine)
+        loop = asyncio.get_running_loop()
+        task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **self._options)
         if task.done():
             self._ended(task, cause, done)
         else:
@@ -66,32 +59,46 @@ class Tasks:
         self._ended(task, cause, done)
 
     def _ended(self, task: asyncio.Task[Any], cause: object, done: Done | None) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            # Whoever cancels a task knows of it; one that ends so by itself would end unseen.
+            if not task.cancelling():
+                logger.error("%s: failed with a CancelledError of its own", _brief(cause))
+        elif (error := task.exception()) is not None:
             logger.error("%s: failed", _brief(cause), exc_info=error)
         if done is not None:
-            done()
+            try:
+                done()
+            except Exception:
+                logger.exception("%s: what was to be done at its end failed", _brief(cause))
 
     async def join(self) -> None:
         """Wait until no task is left, those included that are started meanwhile.
 
-        Safe to cancel: the tasks themselves are not.
+        Called by one of the tasks, it waits for the others. Safe to cancel: the tasks are not.
         """
-        current = asyncio.current_task()
-        while held := [task for task in self._held if task is not current]:
+        while held := self._others():
             await asyncio.wait(held)
 
     async def cancel(self) -> None:
-        """Cancel what is left, name each in the log, and wait until it has ended."""
-        for task, (cause, _) in list(self._held.items()):
-            logger.warning("%s: cancelled, it had not ended in time", _brief(cause))
-            task.cancel()
-        await self.join()
+        """Cancel what is left, name each in the log, and wait until it has ended.
+
+        What is started meanwhile is cancelled as well. Called by one of the tasks, it cancels the
+        others.
+        """
+        while held := self._others():
+            for task in held:
+                cause, _ = self._held[task]
+                logger.warning("%s: cancelled, it had not ended in time", _brief(cause))
+                task.cancel()
+            await asyncio.wait(held)
+
+    def _others(self) -> list[asyncio.Task[Any]]:
+        current = asyncio.current_task()
+        return [task for task in self._held if task is not current]
 
 
 def _brief(cause: object, limit: int = 200) -> str:
-    """The cause as one line for the log."""
-    text = str(cause).translate(_LINE_ENDS)
-    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
-
-
-_LINE_ENDS = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)]}
+    """The cause as one line for the log, without what could lead a terminal astray."""
+    text = str(cause)
+    brief = text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in brief)

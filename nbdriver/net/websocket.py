@@ -1,4 +1,4 @@
-"""A WebSocket over a stream: its states, its queue, its pings, and its one end.
+"""A WebSocket over a stream: its states, its pings, and its one end.
 
 Both roles in one class. What a frame means is `wire.session`'s business; here is what it means for
 whoever waits. Nothing runs in a task of its own: what arrives is handled where it arrives, and all
@@ -10,25 +10,23 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-import os
-from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
 from .. import abc
 from ..errors import ConnectionLost, HTTPError, ProtocolViolation, WebSocketClosed
+from ..inbox import Inbox
 from ..model import Request
-from ..wire.frames import FrameLimits, check_close_code
+from ..wire.closing import ABNORMAL_CLOSURE, GOING_AWAY, check_code
+from ..wire.frames import FrameLimits
 from ..wire.session import Close, Event, Ping, Pong, Session
 from .clock import Clock
+from .keepalive import KeepAlive
 from .stream import Stream
 
 __all__ = ["Upgrade", "WebSocketConnection", "WebSocketLimits"]
 
 logger = logging.getLogger(__name__)
-
-NO_STATUS = 1005
-ABNORMAL_CLOSURE = 1006
 
 #: Bytes that may wait to be sent before a Ping goes without its Pong (RFC 6455, 5.5.3 asks for the
 #: latest only): a peer that pings and does not read must not fill our memory.
@@ -66,14 +64,14 @@ class _State(enum.Enum):
     CONNECTING = enum.auto()
     """Neither accepted nor refused; HTTP still owns the stream."""
     OPEN = enum.auto()
-    FAILING = enum.auto()
-    """The peer broke a rule; what was complete before is still handed over and answered."""
+    ANSWERING = enum.auto()
+    """The peer has sent its Close, or broken a rule; what was complete before it is still handed
+    over and answered, then our Close is sent."""
     CLOSING = enum.auto()
     """Our Close is sent, the peer's has not come."""
     CLOSED = enum.auto()
 
 
-_SENDING = frozenset([_State.OPEN, _State.FAILING])
 _READING = frozenset([_State.OPEN, _State.CLOSING])
 
 
@@ -89,22 +87,18 @@ class WebSocketConnection(abc.WebSocketConnection):
         "_code",
         "_deadline",
         "_ended",
-        "_heard",
+        "_inbox",
+        "_keep_alive",
         "_limits",
-        "_listener",
-        "_parked",
-        "_paused",
-        "_pinged",
-        "_pongs",
-        "_queue",
         "_reason",
-        "_received",
         "_session",
         "_state",
         "_stream",
         "_upgrade",
         "request",
     )
+
+    _session: Session
 
     def __init__(
         self,
@@ -122,21 +116,14 @@ class WebSocketConnection(abc.WebSocketConnection):
         self._upgrade = upgrade
         self._deadline = clock.deadline(self._expire)
         self._buffer = bytearray()
-        self._queue: deque[str | bytes] = deque()
-        self._parked = 0
-        self._paused = False
+        self._inbox = Inbox()
         self._advancing = False
-        self._listener: abc.WebSocketListener | None = None
-        self._received: asyncio.Future[None] | None = None
+        self._keep_alive = KeepAlive(clock, limits.ping_interval, limits.ping_timeout)
         self._ended: asyncio.Future[None] | None = None
-        self._pongs: dict[bytes, asyncio.Future[None]] | None = None
         self._code, self._reason = ABNORMAL_CLOSURE, ""
-        self._heard = True
-        self._pinged = False
         self._state = _State.CONNECTING
-        self._session = session
         if session is not None:
-            self._open()
+            self._open(session)
 
     def __str__(self) -> str:
         return f"WebSocket {self.request.path}"
@@ -148,146 +135,134 @@ class WebSocketConnection(abc.WebSocketConnection):
         """Whether the opening handshake is over: accepted, refused, or left by the peer."""
         return self._state is not _State.CONNECTING
 
-    async def accept(self, subprotocol: str | None = None) -> None:
-        """See `abc.WebSocketConnection.accept`."""
-        if self._state is _State.CLOSED:
-            raise self._error()
-        if self._state is not _State.CONNECTING or self._upgrade is None:
-            raise RuntimeError("expected to accept a connection once, it was accepted before")
-        try:
-            self._session, ahead = self._upgrade.accept(self, subprotocol)
-        except ConnectionLost:
-            self._finish(ABNORMAL_CLOSURE, "the connection was lost")
-            raise self._error() from None
-        self._upgrade = None
-        self._open()
-        self.data_received(ahead)
-
     @property
     def delivers(self) -> bool:
-        """Whether a listener was given, so that the connection needs no handler."""
-        return self._listener is not None
+        """Whether it is open for a listener, so that it lives on without its handler."""
+        return self.accepted and self._inbox.listening
 
-    def _open(self) -> None:
+    async def accept(self, subprotocol: str | None = None) -> None:
+        """See `abc.WebSocketConnection.accept`."""
+        if self._upgrade is None:
+            raise RuntimeError("expected a connection that was neither accepted nor closed before")
+        if self._state is _State.CLOSED:
+            raise self._error()
+        try:
+            session, ahead = self._upgrade.accept(self, subprotocol)
+        except ConnectionLost:
+            self._lose()
+            raise self._error() from None
+        self._upgrade = None
+        self._open(session)
+        self.data_received(ahead)
+
+    def _open(self, session: Session) -> None:
+        self._session = session
         self._state = _State.OPEN
-        self._deadline.set(self._limits.ping_interval)
+        if self._inbox.paused:
+            self._stream.pause_reading()
+        self._keep_alive.start()
+        self._deadline.set(self._keep_alive.rest)
 
     # What the stream calls.
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        self._heard = True
+        self._keep_alive.heard()
         if self._state in _READING:
             self._buffer += data
             self._advance()
 
     def eof_received(self) -> None:
-        """The peer will send no more, and so cannot close properly (RFC 6455, 7.1.1)."""
-        self._finish(ABNORMAL_CLOSURE, "the peer ended the connection without a Close")
+        """The peer will send no more, and so cannot close properly (RFC 6455, 7.1.1).
+
+        If it has had its say before, it may still be reading our answers.
+        """
+        if self._state is not _State.ANSWERING:
+            self._finish(ABNORMAL_CLOSURE, "the peer ended the connection without a Close")
 
     def connection_lost(self) -> None:
         """The connection is gone."""
-        self._finish(ABNORMAL_CLOSURE, "the connection was lost")
+        self._lose()
 
     # Reading.
 
     def _advance(self) -> None:
-        """Handle what is there, as far as the state lets it."""
-        if self._advancing or self._session is None:
+        """Handle what is there, as far as the state and whoever takes the messages let it.
+
+        Who is called from here may call everything, but this loop goes on only when it returns.
+        """
+        if self._advancing:
             return
         self._advancing = True
         try:
-            while self._state in _READING and not self._paused:
-                event = self._session.next_event(self._buffer)
-                if event is None:
-                    break
+            self._inbox.flush()
+            while self._reads and (event := self._session.next_event(self._buffer)) is not None:
                 self._handle(event)
         except ProtocolViolation as violation:
             self._fail(violation)
         finally:
             self._advancing = False
+        if self._reads:
+            self._stream.resume_reading()
+        elif self._state is _State.ANSWERING and self._inbox.listening:
+            # The tasks that a listener has started have their turn first.
+            asyncio.get_running_loop().call_soon(self._answered)
+
+    @property
+    def _reads(self) -> bool:
+        """Whether what comes is looked at; after our Close only the peer's is waited for."""
+        if self._state is _State.OPEN:
+            return not self._inbox.paused
+        return self._state is _State.CLOSING
 
     def _handle(self, event: Event) -> None:
         match event:
-            case str() | bytes():
-                if self._state is _State.OPEN:
-                    self._deliver(event)
             case Ping(payload):
                 # After our Close nothing may be sent (RFC 6455, 5.5.1).
                 if self._state is _State.OPEN and self._stream.unsent < _MAX_UNSENT_PONGS:
-                    self._write(self._session_now.pong(payload))
+                    self._write(self._session.pong(payload))
             case Pong(payload):
-                if self._pongs and (waiter := self._pongs.pop(payload, None)) is not None:
-                    _wake(waiter)
+                self._keep_alive.answered(payload)
             case Close(code, reason):
-                if self._state is _State.OPEN:
-                    self._write(self._session_now.close(code))
-                self._finish(code, reason)
+                self._close_received(code, reason)
+            case _ if self._state is _State.OPEN:
+                self._receive(event)
 
-    def _deliver(self, message: str | bytes) -> None:
-        if self._listener is not None and not self._queue:
-            self._listener.message_received(message)
-            return
-        self._queue.append(message)
-        self._parked += len(message)
-        if self._parked > self._limits.max_parked:
+    def _receive(self, message: str | bytes) -> None:
+        self._inbox.put(message)
+        if not self._inbox.listening and self._inbox.size > self._limits.max_parked:
             self.pause_reading()
-        if self._received is not None:
-            _wake(self._received)
-
-    def deliver_to(self, listener: abc.WebSocketListener) -> None:
-        """See `abc.WebSocketConnection.deliver_to`."""
-        self._listener = listener
-        self._paused = False
-        self._flush()
-        if self._state is _State.FAILING:
-            self._tell_failure()
-        elif self._state is _State.CLOSED:
-            listener.connection_closed(self._error())
-        else:
-            self.resume_reading()
-
-    def _flush(self) -> None:
-        """Deliver what waits in the queue to the listener."""
-        while self._queue and self._listener is not None and not self._paused:
-            message = self._queue.popleft()
-            self._parked -= len(message)
-            self._listener.message_received(message)
-
-    def pause_reading(self) -> None:
-        """See `abc.WebSocketConnection.pause_reading`."""
-        self._paused = True
-        self._stream.pause_reading()
-
-    def resume_reading(self) -> None:
-        """See `abc.WebSocketConnection.resume_reading`."""
-        self._paused = False
-        self._flush()
-        if not self._paused:
-            self._stream.resume_reading()
-            self._advance()
 
     async def receive(self) -> str | bytes:
         """See `abc.WebSocketConnection.receive`. Raises RuntimeError if another task receives."""
-        if self._received is not None or self._listener is not None:
-            raise RuntimeError("expected one receiver, but messages are already being received")
-        while not self._queue:
-            if self._state is _State.FAILING:
-                self._tell_failure()
-            if self._state is _State.CLOSED:
-                raise self._error()
-            if self._state is _State.CONNECTING:
-                raise RuntimeError("expected a connection that was accepted")
-            self._received = asyncio.get_running_loop().create_future()
-            try:
-                await self._received
-            finally:
-                self._received = None
-        message = self._queue.popleft()
-        self._parked -= len(message)
-        if self._paused and self._parked <= self._limits.max_parked // 2:
+        if self._state is _State.CONNECTING:
+            raise RuntimeError("expected a connection that was accepted")
+        if not self._inbox:
+            self.resume_reading()
+            self._answered()
+        message = await self._inbox.take()
+        if self._inbox.size <= self._limits.max_parked // 2:
             self.resume_reading()
         return message
+
+    def deliver_to(self, listener: abc.WebSocketListener) -> None:
+        """See `abc.WebSocketConnection.deliver_to`. Raises RuntimeError if a task receives."""
+        self._inbox.deliver_to(listener)
+        self.resume_reading()
+        self._advance()
+
+    def pause_reading(self) -> None:
+        """See `abc.WebSocketConnection.pause_reading`; where a task receives, that resumes it."""
+        self._inbox.paused = True
+        if self._state is _State.OPEN:
+            self._stream.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See `abc.WebSocketConnection.resume_reading`."""
+        if self._inbox.paused:
+            self._inbox.paused = False
+            self._keep_alive.excuse()
+            self._advance()
 
     # Writing.
 
@@ -295,152 +270,162 @@ class WebSocketConnection(abc.WebSocketConnection):
         """See `abc.WebSocketConnection.send`."""
         if not isinstance(message, str | bytes):
             raise TypeError(f"expected str or bytes to send, got {type(message).__name__}")
-        if self._state not in _SENDING:
-            raise self._error()
-        self._write(self._session_now.message(message))
+        self._check_open()
+        self._write(self._session.message(message))
         try:
             await self._stream.drain()
         except ConnectionLost:
-            self._finish(ABNORMAL_CLOSURE, "the connection was lost")
+            self._lose()
         if self._state is _State.CLOSED:
             raise self._error()
 
     async def ping(self) -> None:
         """See `abc.WebSocketConnection.ping`."""
-        if self._state not in _SENDING:
-            raise self._error()
-        payload = os.urandom(4)
-        if self._pongs is None:
-            self._pongs = {}
-        waiter = self._pongs[payload] = asyncio.get_running_loop().create_future()
-        self._write(self._session_now.ping(payload))
-        try:
-            await waiter
-        finally:
-            self._pongs.pop(payload, None)
+        self._check_open()
+        payload, waiter = self._keep_alive.ask()
+        self._write(self._session.ping(payload))
+        await waiter
         if self._state is _State.CLOSED:
             raise self._error()
 
-    @property
-    def _session_now(self) -> Session:
-        """The session of a connection that is open."""
-        if self._session is None:
+    def _check_open(self) -> None:
+        """See whether something may be sent."""
+        if self._state is _State.CONNECTING:
             raise RuntimeError("expected a connection that was accepted")
-        return self._session
+        if self._state in (_State.CLOSING, _State.CLOSED):
+            raise self._error()
 
     def _write(self, data: bytes) -> None:
         """The one place where frames are sent; a connection that is gone is ended here."""
         try:
             self._stream.write(data)
         except ConnectionLost:
-            self._finish(ABNORMAL_CLOSURE, "the connection was lost")
+            self._lose()
 
-    # Keeping alive.
+    # Time.
 
     def _expire(self) -> None:
         """The deadline is over."""
-        match self._state:
-            case _State.OPEN:
-                self._keep_alive()
-            case _State.FAILING:
-                self._tell_failure()
-            case _:
-                logger.debug("%s: cut off, no Close came in time", self)
-                self.abort()
+        if self._state is _State.OPEN:
+            self._look_after_peer()
+        elif self._state is _State.ANSWERING:
+            self._say_goodbye()
+        else:
+            logger.debug("%s: cut off, no Close came in time", self)
+            self._finish(ABNORMAL_CLOSURE, "no Close came in time", abort=True)
 
-    def _keep_alive(self) -> None:
-        """Ping, or look whether the peer has been heard since; any byte is a sign of life."""
-        interval, timeout = self._limits.ping_interval, self._limits.ping_timeout
-        if interval is None:
-            return
-        if self._pinged and timeout is not None:
+    def _look_after_peer(self) -> None:
+        """Ping when it is time, and give up a peer that has not been heard of since."""
+        if self._inbox.paused:
             # Nothing can be heard from a peer that we do not listen to.
-            if not self._heard and not self._paused:
-                logger.info("%s: cut off, no pong within %s s", self, timeout)
-                self._finish(ABNORMAL_CLOSURE, f"no pong came within {timeout} s", abort=True)
-                return
-            self._pinged = False
-            if interval > timeout:
-                self._deadline.set(interval - timeout)
-                return
-        self._pinged, self._heard = True, False
-        self._write(self._session_now.ping(b""))
-        self._deadline.set(interval if timeout is None else timeout)
+            self._keep_alive.excuse()
+        if self._keep_alive.overdue:
+            reason = f"no pong came within {self._limits.ping_timeout} s"
+            logger.info("%s: cut off, %s", self, reason)
+            self._finish(ABNORMAL_CLOSURE, reason, abort=True)
+            return
+        payload = self._keep_alive.beat()
+        self._deadline.set(self._keep_alive.rest)
+        if payload is not None:
+            self._write(self._session.ping(payload))
 
     # Ending.
 
     @property
     def closed(self) -> bool:
         """See `abc.WebSocketConnection.closed`."""
-        return self._state is _State.CLOSED and not self._queue
+        return self._inbox.exhausted
 
     def shut_down(self) -> None:
         """The server is stopping: begin to close, without waiting for the end."""
-        if self._state is _State.OPEN:
-            self._begin_close(1001, "the server is shutting down")
-        elif self._state is _State.FAILING:
-            self._tell_failure()
+        self._begin_close(GOING_AWAY, "the server is shutting down")
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """See `abc.WebSocketConnection.close`."""
-        check_close_code(code)
+        check_code(code)
         if self._state is _State.CONNECTING:
-            upgrade, self._upgrade = self._upgrade, None
-            self._end(code, reason)
-            if upgrade is not None:
-                upgrade.refuse(HTTPError(403, reason or "the connection was not accepted"))
-        elif self._state is _State.OPEN:
+            self._refuse(code, reason)
+        else:
             self._begin_close(code, reason)
-        elif self._state is _State.FAILING:
-            self._tell_failure()
         while self._state is not _State.CLOSED:
             if self._ended is None:
                 self._ended = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._ended)
 
+    def _refuse(self, code: int, reason: str) -> None:
+        upgrade, self._upgrade = self._upgrade, None
+        assert upgrade is not None
+        self._end(code, reason)
+        upgrade.refuse(HTTPError(403, reason or "the connection was not accepted"))
+
     def _begin_close(self, code: int, reason: str) -> None:
         """Send our Close, and read on for the peer's; nothing else that comes is wanted."""
-        self._code, self._reason = code, reason
-        self._state = _State.CLOSING
-        self._deadline.set(self._limits.close_timeout)
-        self._write(self._session_now.close(code, reason))
-        self._paused = False
-        self._stream.resume_reading()
-        self._advance()
+        if self._state is _State.ANSWERING:
+            self._say_goodbye()
+        elif self._state is _State.OPEN:
+            # A reason that cannot be sent is found before anything has changed.
+            frame = self._session.close(code, reason)
+            self._code, self._reason = code, reason
+            self._state = _State.CLOSING
+            self._deadline.set(self._limits.close_timeout)
+            self._write(frame)
+            self._advance()
 
     def abort(self) -> None:
         """See `abc.WebSocketConnection.abort`."""
         self._finish(ABNORMAL_CLOSURE, "aborted", abort=True)
 
-    def _fail(self, violation: ProtocolViolation) -> None:
-        """The peer broke a rule (RFC 6455, 7.1.7).
+    def _close_received(self, code: int, reason: str) -> None:
+        if self._state is _State.CLOSING:
+            self._finish(code, reason)
+        else:
+            # RFC 6455, 5.5.1: our Close may wait until what we are sending is sent.
+            self._answer(code, reason, done=not self._inbox)
 
-        Whoever receives gets what was complete before, and may answer; asking for more than that is
-        what makes the failure known. A listener has had everything.
-        """
+    def _fail(self, violation: ProtocolViolation) -> None:
+        """The peer broke a rule (RFC 6455, 7.1.7)."""
         logger.info("%s: closed, %s", self, violation)
         if self._state is _State.CLOSING:
             self._finish(violation.code, violation.reason)
-            return
-        self._code, self._reason = violation.code, violation.reason
-        self._state = _State.FAILING
-        self._deadline.set(self._limits.close_timeout)
-        if self._listener is not None or (self._received is not None and not self._queue):
-            self._tell_failure()
+        else:
+            self._answer(violation.code, violation.reason, done=self._inbox.starving)
 
-    def _tell_failure(self) -> None:
-        self._write(self._session_now.close(self._code, self._reason))
+    def _answer(self, code: int, reason: str, *, done: bool) -> None:
+        """Say goodbye once all that came is answered: a receiver says so when it asks for more.
+
+        What comes from now on is thrown away (RFC 6455, 7.1.7).
+        """
+        self._code, self._reason = code, reason
+        self._state = _State.ANSWERING
+        self._buffer.clear()
+        self._deadline.set(self._limits.close_timeout)
+        if done and not self._inbox.listening:
+            self._say_goodbye()
+
+    def _answered(self) -> None:
+        if self._state is _State.ANSWERING and not self._inbox:
+            self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        self._write(self._session.close(self._code, self._reason))
         self._finish(self._code, self._reason)
+
+    def _lose(self) -> None:
+        """The connection is lost; who had sent its Close before has closed it none the less."""
+        if self._state is _State.ANSWERING:
+            self._finish(self._code, self._reason)
+        else:
+            self._finish(ABNORMAL_CLOSURE, "the connection was lost")
 
     def _finish(self, code: int, reason: str, *, abort: bool = False) -> None:
         """End the connection: the one place where a WebSocket's stream is closed."""
         if self._state is _State.CLOSED:
             return
-        self._end(code, reason)
         if abort:
             self._stream.abort()
         else:
             self._stream.close(linger=True)
+        self._end(code, reason)
 
     def _end(self, code: int, reason: str) -> None:
         """Let everybody know; no await, so that no cancellation can tear it."""
@@ -448,16 +433,10 @@ class WebSocketConnection(abc.WebSocketConnection):
         self._code, self._reason = code, reason
         self._deadline.cancel()
         self._buffer.clear()
-        for waiter in (self._received, self._ended, *(self._pongs or {}).values()):
-            if waiter is not None:
-                _wake(waiter)
-        if self._listener is not None:
-            self._listener.connection_closed(self._error())
+        if self._ended is not None:
+            self._ended.set_result(None)
+        self._keep_alive.end()
+        self._inbox.end(code, reason)
 
     def _error(self) -> WebSocketClosed:
         return WebSocketClosed(self._code, self._reason)
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)

@@ -1,8 +1,8 @@
 """The guest room: what NoneBot imports when its configuration says `DRIVER=nbdriver.nonebot`.
 
-NoneBot takes this module's `Driver`. Later releases have another contract for drivers than 2.0.0a10,
-and the two cannot be imported or typed together, so there is a module for each era. Which era it is
-can be seen by what `nonebot.drivers` holds; a version number says only what somebody wrote down.
+NoneBot takes this module's `Driver`. Releases after 2.0.0a10 have another contract for drivers, and
+the two cannot be imported or typed together, so there is a module for each era. Which era it is can
+be seen by what `nonebot.drivers` holds; a version number says only what somebody wrote down.
 """
 
 from __future__ import annotations

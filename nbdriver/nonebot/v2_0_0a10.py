@@ -42,10 +42,10 @@ class Driver(StandaloneDriver, NoneBotDriver):  # type: ignore[misc]
         app: str | None = None,
         **kwargs: Any,
     ) -> None:
-        """Called by `nonebot.run`: serve until SIGINT or SIGTERM, see the driver outside of NoneBot.
+        """Called by `nonebot.run`: serve until SIGINT or SIGTERM, as the driver outside of NoneBot.
 
-        `app` tells uvicorn where to find this driver after a reload; `nb run` always passes it. There
-        is no reload here, of which a warning is given where NoneBot would reload: with `DEBUG`.
+        `app` tells uvicorn where to find this driver after a reload. There is no reload here, of
+        which a warning is given where NoneBot would reload: with `DEBUG`.
         """
         if app is not None and self.config.debug:
             kwargs["app"] = app

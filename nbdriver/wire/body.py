@@ -1,7 +1,7 @@
 """Where a request's body ends: cut from the buffer in checked elements, which h11 then reads.
 
-h11 lets a bare CR stand in a chunk extension and takes what trailers say as headers; here each chunk
-line is held to RFC 9112, 7.1, and the limit on the body is kept before anything is buffered.
+h11 lets a bare CR stand in a chunk extension and takes what trailers say as headers; here each
+chunk line is held to RFC 9112, 7.1, and the limit on the body is kept before anything is buffered.
 """
 
 from __future__ import annotations
@@ -77,11 +77,11 @@ class ChunkedCutter:
         self._limit = limit
         self._budget = limit
         self._remaining = 0
-        self._trailers = 0
+        self._trailers = _MAX_TRAILERS
         self._expect = _Expect.LINE
 
     def cut(self, buffer: bytearray) -> bytes | None:
-        """The next element: a chunk line, a piece of data, the line end after it, or the end."""
+        """The next element: a chunk line, a piece of data, the line end after it, or the last."""
         match self._expect:
             case _Expect.LINE:
                 return self._cut_line(buffer)
@@ -91,8 +91,7 @@ class ChunkedCutter:
                 return self._cut_data_end(buffer)
             case _Expect.TRAILER:
                 return self._cut_trailers(buffer)
-            case _Expect.NOTHING:
-                return None
+        return None
 
     def _cut_line(self, buffer: bytearray) -> bytes | None:
         end = buffer.find(b"\n", 0, _MAX_CHUNK_LINE)
@@ -100,21 +99,17 @@ class ChunkedCutter:
             if len(buffer) >= _MAX_CHUNK_LINE:
                 raise HTTPError(400, f"expected a chunk line of at most {_MAX_CHUNK_LINE} bytes")
             return None
-        match = _CHUNK_LINE.fullmatch(buffer, 0, end + 1)
+        line = _take(buffer, end + 1)
+        match = _CHUNK_LINE.fullmatch(line)
         if match is None:
-            raise HTTPError(400, f"expected a chunk size in hex, got {bytes(buffer[: end + 1])!a}")
+            raise HTTPError(400, f"expected a chunk size in hex, got {line[:60]!a}")
         size = int(match[1], 16)
         if size > self._budget:
             raise _too_large(self._limit)
         self._budget -= size
         self._remaining = size
-        del match  # it would keep the buffer from being cut
-        if size:
-            self._expect = _Expect.DATA
-            return _take(buffer, end + 1)
-        self._expect = _Expect.TRAILER
-        del buffer[: end + 1]
-        return self._cut_trailers(buffer)
+        self._expect = _Expect.DATA if size else _Expect.TRAILER
+        return line
 
     def _cut_data(self, buffer: bytearray) -> bytes | None:
         if not buffer:
@@ -134,15 +129,15 @@ class ChunkedCutter:
         return _take(buffer, 2)
 
     def _cut_trailers(self, buffer: bytearray) -> bytes | None:
-        """Check and drop the trailer section; h11 gets the end of a body that has none."""
-        while (end := buffer.find(b"\n")) >= 0:
+        """Check and drop the trailer section; its empty line is all that h11 gets of it."""
+        while (end := buffer.find(b"\n", 0, self._trailers)) >= 0:
             line = _take(buffer, end + 1)
             if line == b"\r\n":
                 self._expect = _Expect.NOTHING
-                return b"0\r\n\r\n"
+                return line
             if not FIELD.fullmatch(line):
                 raise HTTPError(400, f'expected a trailer "Name: value", got {line[:60]!a}')
-            self._trailers += len(line)
-        if self._trailers + len(buffer) > _MAX_TRAILERS:
+            self._trailers -= len(line)
+        if len(buffer) >= self._trailers:
             raise HTTPError(431, f"expected trailers of at most {_MAX_TRAILERS} bytes")
         return None

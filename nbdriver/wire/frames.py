@@ -1,41 +1,31 @@
-"""The verdict on a WebSocket frame: what RFC 6455 and the limits say of a header, before its payload.
+"""The verdict on a WebSocket frame: what RFC 6455 and the limits say of its header.
 
-wsproto reads what passes here. Frames are cut from the connection's one buffer: a header that breaks
-a rule, or announces more than may come, is refused without waiting for what it announces.
+wsproto reads what passes here. Frames are cut from the connection's one buffer: a header that
+breaks a rule, or announces more than may come, is refused without waiting for what it announces.
 """
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from wsproto.frame_protocol import Opcode
+
 from ..errors import ProtocolViolation
+from .closing import MESSAGE_TOO_BIG, POLICY_VIOLATION, PROTOCOL_ERROR
 
-__all__ = ["FrameCutter", "FrameHeader", "FrameLimits", "Opcode", "check_close_code", "read_header"]
-
-PROTOCOL_ERROR = 1002
-POLICY_VIOLATION = 1008
-MESSAGE_TOO_BIG = 1009
+__all__ = ["FrameCutter", "FrameHeader", "FrameLimits", "read_header"]
 
 
-class Opcode(enum.IntEnum):
-    """RFC 6455, 5.2."""
-
-    CONTINUATION = 0x0
-    TEXT = 0x1
-    BINARY = 0x2
-    CLOSE = 0x8
-    PING = 0x9
-    PONG = 0xA
-
-
+#: RFC 6455, 5.2: those that have a meaning.
 _OPCODES = frozenset(Opcode)
+#: RFC 7692, 6: "Per-Message Compressed".
+_RSV1 = 0x40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameLimits:
-    """What a peer may send: bytes of a message, and frames of one."""
+    """What a peer may send: bytes of a message (once inflated), and frames of one."""
 
     max_message: int = 16 * 2**20
     max_fragments: int = 4_096
@@ -55,7 +45,8 @@ class FrameHeader(NamedTuple):
 def read_header(buffer: bytes | bytearray) -> FrameHeader | None:
     """The header at the beginning of `buffer`; None if its length is not all there.
 
-    The masking key, which ends a header, may still be missing. Raises ProtocolViolation for a length that is not in its shortest form (RFC 6455, 5.2).
+    The masking key, which ends a header, may still be missing. Raises ProtocolViolation for a
+    length that is not in its shortest form, or beyond 63 bits (RFC 6455, 5.2).
     """
     if len(buffer) < 2:
         return None
@@ -82,48 +73,46 @@ class FrameCutter:
     """Cuts frame after frame from a connection's buffer, and keeps account of the message.
 
     `masked` is whether the peer masks its frames, as a client must and a server must not (5.1);
-    `compressed` whether permessage-deflate was negotiated.
+    `compressed` whether permessage-deflate was agreed upon.
     """
 
     __slots__ = (
         "_allowed_rsv",
-        "_fragments",
+        "_compressed",
+        "_frames",
         "_header",
         "_limits",
         "_masked",
-        "_message",
         "_remaining",
+        "_size",
     )
 
     def __init__(self, limits: FrameLimits, *, masked: bool, compressed: bool = False) -> None:
         self._limits = limits
         self._masked = masked
-        self._allowed_rsv = 0x40 if compressed else 0
+        self._allowed_rsv = _RSV1 if compressed else 0
         self._header: FrameHeader | None = None
         self._remaining = 0
-        self._message = 0
-        self._fragments = 0
+        self._compressed = False
+        self._size = 0
+        self._frames = 0
 
     def cut(self, buffer: bytearray) -> bytes | None:
-        """Take the next piece of a frame: a header with what is there of its payload, or more of it.
+        """Take the next piece: a header with what is there of its payload, or more of that.
 
-        None if nothing can be taken yet. Raises ProtocolViolation.
+        None if nothing can be taken yet. Raises ProtocolViolation, after which nothing more can be
+        read.
         """
-        if self._remaining:
-            size = min(self._remaining, len(buffer))
-            if not size:
-                return None
-            self._remaining -= size
-        else:
+        if not self._remaining:
             header = self._header = self._header or self._checked_header(buffer)
             if header is None or len(buffer) < header.size:
                 return None
             self._header = None
-            size = min(header.size + header.length, len(buffer))
-            self._remaining = header.size + header.length - size
-        piece = bytes(buffer[:size])
-        del buffer[:size]
-        return piece
+            self._remaining = header.size + header.length
+        piece = bytes(buffer[: self._remaining])
+        del buffer[: len(piece)]
+        self._remaining -= len(piece)
+        return piece or None
 
     def _checked_header(self, buffer: bytearray) -> FrameHeader | None:
         header = read_header(buffer)
@@ -152,27 +141,35 @@ class FrameCutter:
             raise ProtocolViolation(PROTOCOL_ERROR, "a control frame must not be over 125 bytes")
 
     def _check_data(self, header: FrameHeader) -> None:
-        """RFC 6455, 5.4, and RFC 7692, 6.1: the bit that marks compression is on the first frame."""
+        """RFC 6455, 5.4, and RFC 7692, 6.1: what marks compression is on the first frame."""
         begins = header.opcode != Opcode.CONTINUATION
-        if begins == bool(self._fragments):
-            expected = "a new message" if begins else "a continuation"
-            raise ProtocolViolation(PROTOCOL_ERROR, f"{expected} came out of turn")
+        if begins == bool(self._frames):
+            came = "a new message" if begins else "a continuation"
+            raise ProtocolViolation(PROTOCOL_ERROR, f"{came} came out of turn")
         if header.rsv & ~(self._allowed_rsv if begins else 0):
             raise ProtocolViolation(PROTOCOL_ERROR, "a reserved bit is set")
-        size = self._message + header.length
-        if size > self._limits.max_message:
+        if begins:
+            self._compressed = bool(header.rsv)
+        self._count(header)
+
+    def _count(self, header: FrameHeader) -> None:
+        size, frames = self._size + header.length, self._frames + 1
+        if size > self._limit(frames):
             raise ProtocolViolation(
                 MESSAGE_TOO_BIG,
                 f"a message of {size} bytes, at most {self._limits.max_message} are taken",
             )
-        self._message, self._fragments = (0, 0) if header.fin else (size, self._fragments + 1)
-        if self._fragments > self._limits.max_fragments:
+        if frames > self._limits.max_fragments:
             raise ProtocolViolation(
                 POLICY_VIOLATION, f"a message of over {self._limits.max_fragments} frames"
             )
+        self._size, self._frames = (0, 0) if header.fin else (size, frames)
 
+    def _limit(self, frames: int) -> int:
+        """Bytes that a message of so many frames may have on the wire.
 
-def check_close_code(code: int) -> None:
-    """See whether a close code may be sent (RFC 6455, 7.4). Raises ValueError."""
-    if not (1000 <= code <= 1003 or 1007 <= code <= 1013 or 3000 <= code <= 4999):
-        raise ValueError(f"expected a close code of 1000-1003, 1007-1013 or 3000-4999, got {code}")
+        What cannot be compressed grows: a byte takes 9 bits at the worst (RFC 1951, 3.2.6), blocks
+        have headers and ends, and each frame may be flushed. The inflater counts exactly.
+        """
+        limit = self._limits.max_message
+        return limit + limit // 7 + 16 * frames if self._compressed else limit

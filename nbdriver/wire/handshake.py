@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 from ..errors import HTTPError, ProtocolViolation
 from ..model import Headers, Request
+from .closing import PROTOCOL_ERROR
+from .grammar import is_token, quote
 
 __all__ = [
     "Accepted",
@@ -30,10 +32,8 @@ __all__ = [
 ]
 
 VERSION = "13"
-PROTOCOL_ERROR = 1002
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # 16 bytes in base64: 21 digits, one whose four lowest bits are zero, the padding (RFC 4648, 3.5).
 _KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")
 _ASCII_FIELDS = (
@@ -89,7 +89,7 @@ def check(request: Request) -> Opening:
     headers = request.headers
     if request.method != "GET":
         raise HTTPError(
-            405, f"expected GET for a WebSocket, got {_quote(request.method)}", [("Allow", "GET")]
+            405, f"expected GET for a WebSocket, got {quote(request.method)}", [("Allow", "GET")]
         )
     if request.http_version != "1.1":
         # RFC 9110, 7.8: an Upgrade in HTTP/1.0 means nothing.
@@ -112,7 +112,7 @@ def _check_ascii(headers: Headers) -> None:
     for name in _ASCII_FIELDS:
         for value in headers.get_all(name):
             if not value.isascii():
-                raise HTTPError(400, f"expected ASCII characters as {name}, got {_quote(value)}")
+                raise HTTPError(400, f"expected ASCII characters as {name}, got {quote(value)}")
 
 
 def _check_no_body(headers: Headers) -> None:
@@ -128,7 +128,7 @@ def _check_version(versions: list[str]) -> None:
     if versions != [VERSION]:
         raise HTTPError(
             426,
-            f"expected Sec-WebSocket-Version: {VERSION} once, got {_quote(', '.join(versions))}",
+            f"expected Sec-WebSocket-Version: {VERSION} once, got {quote(', '.join(versions))}",
             [("Upgrade", "websocket"), ("Sec-WebSocket-Version", VERSION)],
         )
 
@@ -139,7 +139,7 @@ def _read_key(keys: list[str]) -> str:
         raise HTTPError(400, f"expected one Sec-WebSocket-Key, got {len(keys)}")
     if not _KEY.fullmatch(keys[0]):
         raise HTTPError(
-            400, f"expected 16 bytes in base64 as Sec-WebSocket-Key, got {_quote(keys[0])}"
+            400, f"expected 16 bytes in base64 as Sec-WebSocket-Key, got {quote(keys[0])}"
         )
     return keys[0]
 
@@ -160,10 +160,10 @@ def _checked_subprotocols(names: Iterable[str], *, at_least: int = 0) -> tuple[s
     """The names, seen to be tokens, each once. Raises ValueError."""
     subprotocols = tuple(names)
     for name in subprotocols:
-        if not _TOKEN.fullmatch(name):
-            raise ValueError(f"expected a token as subprotocol, got {_quote(name)}")
+        if not is_token(name):
+            raise ValueError(f"expected a token as subprotocol, got {quote(name)}")
     if len(set(subprotocols)) < len(subprotocols):
-        raise ValueError(f"expected each subprotocol once, got {_quote(', '.join(subprotocols))}")
+        raise ValueError(f"expected each subprotocol once, got {quote(', '.join(subprotocols))}")
     if len(subprotocols) < at_least:
         raise ValueError("expected a subprotocol in Sec-WebSocket-Protocol, got none")
     return subprotocols
@@ -180,7 +180,7 @@ def accept_headers(
 ) -> list[tuple[str, str]]:
     """The headers of the 101 that opens the WebSocket (RFC 6455, 4.2.2).
 
-    `deflate_response` is what `deflate.negotiate` gave. Raises ValueError for a subprotocol that
+    `deflate_response` is what `extensions.negotiate` gave. Raises ValueError for a subprotocol that
     the client did not offer, which would make it fail the connection (4.1).
     """
     if subprotocol is not None and subprotocol not in opening.subprotocols:
@@ -203,7 +203,7 @@ def accept_headers(
 def new_opening(subprotocols: Iterable[str] = (), deflate_offer: str | None = None) -> Opening:
     """A client's opening, with a key chosen at random for this one connection (RFC 6455, 4.1).
 
-    `deflate_offer` is what `deflate.offer` gave. Raises ValueError for subprotocols that are no
+    `deflate_offer` is what `extensions.offer` gave. Raises ValueError for subprotocols that are no
     tokens, or not all different.
     """
     key = base64.b64encode(os.urandom(16)).decode("ascii")
@@ -229,7 +229,7 @@ def request_headers(opening: Opening, host: str) -> list[tuple[str, str]]:
 def check_response(status_code: int, headers: Headers, opening: Opening) -> Accepted:
     """See whether a server's answer opens the WebSocket (RFC 6455, 4.1, the list of six).
 
-    What it says of extensions is for `deflate.accept` to judge. Raises ProtocolViolation for
+    What it says of extensions is for `extensions.accept` to judge. Raises ProtocolViolation for
     anything that was not asked for, or is missing; a status that is an answer of its own (a
     redirect, a 401) is for the caller to look at before.
     """
@@ -252,10 +252,5 @@ def check_response(status_code: int, headers: Headers, opening: Opening) -> Acce
 
 
 def _violation(expected: str, got: str | None) -> ProtocolViolation:
-    shown = "none" if got is None else _quote(got)
+    shown = "none" if got is None else quote(got)
     return ProtocolViolation(PROTOCOL_ERROR, f"expected {expected}, got {shown}")
-
-
-def _quote(text: str) -> str:
-    """`text` as it may stand in a message: ASCII alone, and not too much of it."""
-    return ascii(text[:60]) + ("..." if len(text) > 60 else "")

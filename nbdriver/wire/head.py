@@ -1,43 +1,51 @@
 """The verdict on a request head: refused, plain, or special. Bytes in, a verdict out.
 
 h11 parses what passes here. It is lenient where request smuggling lives (bare LF, obs-fold, a
-Content-Length beside a Transfer-Encoding, ...), so one strict pass over the raw head comes first, and
-everything that RFC 9112 lets a server refuse is refused in this file, each check beside its clause.
-A head that is `plain` holds nothing that needs a second look.
+Content-Length beside a Transfer-Encoding, ...), so one strict pass over the raw head comes first,
+and everything that RFC 9112 lets a server refuse is refused in this file, each check beside its
+clause. A head that is `plain` holds nothing that needs a second look.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple
 
 from ..errors import HTTPError
 
 __all__ = ["FIELD", "Head", "HeadCutter", "HeadLimits", "check"]
 
 # RFC 9110, 5.6.2: token; RFC 9112, 3: the request line; RFC 9110, 5.5: field values. Obs-fold
-# (RFC 9112, 5.2) and blanks before the colon (5.1) do not match, nor does a CR or LF of its own (2.2).
+# (RFC 9112, 5.2) and blanks before the colon (5.1) do not match, nor does a lone CR or LF (2.2).
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _LINE = rb"(" + _TOKEN + rb") ([\x21\x22\x24-\x7e]++) HTTP/([0-9])\.([0-9])\r\n"
 _FIELD = rb"(" + _TOKEN + rb"):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)\r\n"
 _HEAD = re.compile(_LINE + rb"((?:" + _FIELD + rb")*+)\r\n")
+_REQUEST_LINE = re.compile(_LINE)
 FIELD = re.compile(_FIELD)
 """One field line: its name and its value (which may have blanks at its end)."""
 
 _BARE_LF = re.compile(rb"(?<!\r)\n")
-_TOKEN_CHARACTER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]")
-_TOKENS = re.compile(rb"[ \t,]*+" + _TOKEN + rb"(?:[ \t]*+,[ \t]*+(?:" + _TOKEN + rb")?)*+")
+_NAME = re.compile(_TOKEN)
 _LENGTH = re.compile(rb"[0-9]{1,19}")
-_ABSOLUTE = re.compile(rb"https?://([^/?]+)(/[^?]*)?(\?.*)?", re.IGNORECASE)
-# RFC 3986, 3.2.2 and 3.2.3: an IPv6 literal or a registered name, and a port.
-_HOST = re.compile(
-    rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[0-9A-Za-z\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+)(?::[0-9]*)?"
-)
+# RFC 3986, 3.2.2 and 3.2.3: an IPv6 literal or a registered name, and a port. A user name before
+# them is refused, as RFC 9110, 4.2.4 advises.
+_NAMED_HOST = rb"(?:[0-9A-Za-z\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+"
+_AUTHORITY = rb"(?:\[[0-9A-Fa-f:.]+\]|" + _NAMED_HOST + rb")(?::[0-9]*)?"
+_HOST = re.compile(_AUTHORITY)
+_ABSOLUTE = re.compile(rb"https?://(" + _AUTHORITY + rb")(/[^?]*)?(\?.*)?", re.IGNORECASE)
 
+#: The first byte of a TLS connection (RFC 8446, 5.1: the content type of a handshake).
+_TLS_HANDSHAKE = 0x16
+#: Bytes of a request line that are there for method and version.
+_BESIDE_TARGET = 64
+
+#: Fields that decide how a request is read; those of them that every request may have.
 _SPECIAL = frozenset(
     [b"connection", b"content-length", b"expect", b"host", b"transfer-encoding", b"upgrade"]
 )
+_ORDINARY = frozenset([b"content-length", b"host"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,22 +57,20 @@ class HeadLimits:
     max_headers: int = 100
 
 
-@dataclass(slots=True)
-class Head:
+class Head(NamedTuple):
     """A head that was not refused.
 
-    `target` is in origin form. `content_length` is 0 without a body, and None for a chunked one.
-    `plain` is whether its fields hold nothing but what every request has: h11's verdict is known.
+    `target` is in origin form; names of `fields` are in lower case. `content_length` is 0 without a
+    body, and None for a chunked one. `plain` is whether its fields hold nothing but what every
+    request has, so that h11's verdict on them is known.
     """
 
     method: str
     target: str
     http_version: str
     fields: list[tuple[bytes, bytes]]
-    content_length: int | None = 0
-    expect_continue: bool = False
-    keep_alive: bool = True
-    plain: bool = True
+    content_length: int | None
+    plain: bool
 
 
 class HeadCutter:
@@ -86,13 +92,15 @@ class HeadCutter:
             return None
         end = buffer.find(b"\r\n\r\n", max(0, self._scanned - 3))
         if end < 0:
-            self._check_unfinished(buffer)
+            self._check_size(buffer, len(buffer))
+            if _BARE_LF.search(buffer, self._scanned):
+                raise HTTPError(400, "expected lines that end in CR LF, got a bare LF")
             self._scanned = len(buffer)
             return None
-        if end + 4 > self._limits.max_head:
-            self._too_large(buffer)
-        head = bytes(buffer[: end + 4])
-        del buffer[: end + 4]
+        end += 4
+        self._check_size(buffer, end)
+        head = bytes(buffer[:end])
+        del buffer[:end]
         self._scanned = 0
         self._skipped = False
         return head
@@ -104,59 +112,68 @@ class HeadCutter:
             self._skipped = True
         if not buffer or (not self._skipped and buffer == b"\r"):
             return False
-        if not _TOKEN_CHARACTER.match(buffer):
-            raise HTTPError(400, f"expected a method, got the byte 0x{buffer[0]:02x}")
+        if not _NAME.match(buffer):
+            tls = buffer[0] == _TLS_HANDSHAKE
+            got = "TLS, which is not spoken here" if tls else f"the byte 0x{buffer[0]:02x}"
+            raise HTTPError(400, f"expected a method, got {got}")
         return True
 
-    def _check_unfinished(self, buffer: bytearray) -> None:
-        if _BARE_LF.search(buffer, self._scanned):
-            raise HTTPError(400, "expected lines that end in CR LF, got a bare LF")
-        if len(buffer) > self._limits.max_head:
-            self._too_large(buffer)
-
-    def _too_large(self, buffer: bytearray) -> NoReturn:
-        if buffer.find(b"\r\n", 0, self._limits.max_head) < 0:
-            raise HTTPError(414, f"expected a target of at most {self._limits.max_target} bytes")
-        raise HTTPError(431, f"expected a request head of at most {self._limits.max_head} bytes")
+    def _check_size(self, buffer: bytearray, size: int) -> None:
+        """Keep the limits on the first `size` bytes, whether or not they are a whole head."""
+        line = self._limits.max_target + _BESIDE_TARGET
+        if size > line and buffer.find(b"\r\n", 0, line) < 0:
+            raise _target_too_long(self._limits)
+        if size > self._limits.max_head:
+            raise HTTPError(
+                431, f"expected a request head of at most {self._limits.max_head} bytes"
+            )
 
 
 def check(raw: bytes, limits: HeadLimits) -> Head:
     """The verdict on a whole head. Raises HTTPError to refuse it."""
     match = _HEAD.fullmatch(raw)
     if match is None:
-        _explain(raw)
+        raise _explain(raw)
     method, target, major, minor, lines = match.group(1, 2, 3, 4, 5)
     if major != b"1":
         # RFC 9110, 15.6.6
         raise HTTPError(505, f"expected HTTP/1.1, got HTTP/{major.decode()}.{minor.decode()}")
     if len(target) > limits.max_target:
-        raise HTTPError(
-            414, f"expected a target of at most {limits.max_target} bytes, got {len(target)}"
-        )
+        raise _target_too_long(limits)
     fields = [(name.lower(), value.rstrip(b" \t")) for name, value in FIELD.findall(lines)]
     if len(fields) > limits.max_headers:
         raise HTTPError(431, f"expected at most {limits.max_headers} headers, got {len(fields)}")
     special = _special(fields)
     version = "1.0" if minor == b"0" else "1.1"
-    head = Head(method.decode(), "", version, fields)
     host = _check_host(special.get(b"host", []), version)
-    head.target = _origin_form(method, target, host).decode()
-    _frame(head, special)
-    _connect(head, special)
-    return head
+    _check_connection(special.get(b"connection", []))
+    _check_expectation(special.get(b"expect", []))
+    return Head(
+        method.decode(),
+        _origin_form(method, target, host).decode(),
+        version,
+        fields,
+        _body_length(special, version),
+        plain=version == "1.1" and special.keys() <= _ORDINARY,
+    )
 
 
-def _explain(raw: bytes) -> NoReturn:
-    """Find the line for which a head was refused."""
-    line, *lines = raw[:-4].split(b"\r\n")
-    if not re.fullmatch(_LINE, line + b"\r\n"):
-        raise HTTPError(400, f'expected "METHOD target HTTP/1.1", got {_quote(line)}')
-    for line in lines:
-        if not FIELD.fullmatch(line + b"\r\n"):
-            if line[:1] in (b" ", b"\t"):
-                raise HTTPError(400, f"expected no folded header lines, got {_quote(line)}")
-            raise HTTPError(400, f'expected a header "Name: value", got {_quote(line)}')
-    raise AssertionError("every line of the head matches, but not the whole")
+def _target_too_long(limits: HeadLimits) -> HTTPError:
+    return HTTPError(414, f"expected a request target of at most {limits.max_target} bytes")
+
+
+def _explain(raw: bytes) -> HTTPError:
+    """What is wrong with a head: the first line of it that is none. Values may be secrets."""
+    line, *fields = raw.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    if not _REQUEST_LINE.fullmatch(line + b"\r\n"):
+        return HTTPError(400, f'expected "METHOD target HTTP/1.1", got {_quote(line)}')
+    field = next((field for field in fields if not FIELD.fullmatch(field + b"\r\n")), b"")
+    if field.startswith((b" ", b"\t")):
+        return HTTPError(400, "expected no folded header lines (RFC 9112, 5.2)")
+    name, colon, _ = field.partition(b":")
+    if colon and _NAME.fullmatch(name):
+        return HTTPError(400, f"expected no control characters in the header {_quote(name)}")
+    return HTTPError(400, f'expected a header "Name: value", got the name {_quote(name)}')
 
 
 def _quote(line: bytes) -> str:
@@ -202,40 +219,37 @@ def _origin_form(method: bytes, target: bytes, host: bytes | None) -> bytes:
     return (match[2] or b"/") + (match[3] or b"")
 
 
-def _frame(head: Head, special: dict[bytes, list[bytes]]) -> None:
-    """How long the body is (RFC 9112, 6.1 to 6.3)."""
+def _body_length(special: dict[bytes, list[bytes]], version: str) -> int | None:
+    """How long the body is, None for a chunked one (RFC 9112, 6.1 to 6.3)."""
     lengths = special.get(b"content-length", [])
     codings = special.get(b"transfer-encoding", [])
     if codings:
-        head.plain = False
         if lengths:
             raise HTTPError(400, "expected Content-Length or Transfer-Encoding, got both")
-        if head.http_version == "1.0":
+        if version == "1.0":
             raise HTTPError(400, "expected no Transfer-Encoding in HTTP/1.0")
         if len(codings) != 1 or codings[0].lower() != b"chunked":
             got = ", ".join(map(_quote, codings))
             raise HTTPError(501, f"expected Transfer-Encoding: chunked, got {got}")
-        head.content_length = None
-    elif lengths:
-        if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
-            got = ", ".join(map(_quote, lengths))
-            raise HTTPError(400, f"expected one whole number as Content-Length, got {got}")
-        head.content_length = int(lengths[0])
+        return None
+    if not lengths:
+        return 0
+    if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
+        got = ", ".join(map(_quote, lengths))
+        raise HTTPError(400, f"expected one whole number as Content-Length, got {got}")
+    return int(lengths[0])
 
 
-def _connect(head: Head, special: dict[bytes, list[bytes]]) -> None:
-    """What the head asks of the connection (RFC 9110, 7.6.1, 7.8 and 10.1.1)."""
-    head.keep_alive = head.http_version == "1.1"
-    for value in special.get(b"connection", []):
-        head.plain = False
-        if value and not _TOKENS.fullmatch(value):
-            raise HTTPError(400, f"expected tokens as Connection, got {_quote(value)}")
-        if b"close" in [token.strip() for token in value.lower().split(b",")]:
-            head.keep_alive = False
-    for value in special.get(b"expect", []):
-        head.plain = False
+def _check_connection(values: list[bytes]) -> None:
+    """RFC 9110, 7.6.1: a list of tokens, whose empty elements are passed over (5.6.1.2)."""
+    for value in values:
+        for option in value.split(b","):
+            if not _NAME.fullmatch(option := option.strip(b" \t")) and option:
+                raise HTTPError(400, f"expected tokens as Connection, got {_quote(value)}")
+
+
+def _check_expectation(values: list[bytes]) -> None:
+    """RFC 9110, 10.1.1: there is one expectation that a server can meet."""
+    for value in values:
         if value.lower() != b"100-continue":
             raise HTTPError(417, f"expected Expect: 100-continue, got {_quote(value)}")
-        head.expect_continue = head.http_version == "1.1"
-    if b"upgrade" in special or head.http_version == "1.0":
-        head.plain = False

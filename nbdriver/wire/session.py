@@ -1,18 +1,20 @@
 """A WebSocket as messages: wsproto behind our checks, both roles, pure.
 
 Bytes in, messages and control frames out; messages in, bytes out. wsproto reads and writes each
-frame that `frames` has let through; limits, and the end after an error, are kept here.
+frame that `frames` has let through. Its frame protocol is used, below its `Connection`: that one
+refuses to send what still has to be answered once the peer's Close has come.
 """
 
 from __future__ import annotations
 
+import io
 from typing import NamedTuple
 
-from wsproto import events
-from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.extensions import Extension
+from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
 
 from ..errors import ProtocolViolation
+from .closing import NO_STATUS
 from .frames import FrameCutter, FrameLimits
 
 __all__ = ["Close", "Event", "Ping", "Pong", "Session"]
@@ -42,73 +44,82 @@ Event = str | bytes | Ping | Pong | Close
 
 
 class Session:
-    """One WebSocket after its opening handshake; `client` is our role in it."""
+    """One WebSocket after its opening handshake; `client` is our role in it.
+
+    Which frame may be sent when is for whoever uses it to know.
+    """
 
     __slots__ = ("_cutter", "_parts", "_protocol")
 
     def __init__(
         self, limits: FrameLimits, *, client: bool = False, extension: Extension | None = None
     ) -> None:
-        role = ConnectionType.CLIENT if client else ConnectionType.SERVER
-        self._protocol = Connection(role, [] if extension is None else [extension])
+        self._protocol = FrameProtocol(client, [] if extension is None else [extension])
         self._cutter = FrameCutter(limits, masked=not client, compressed=extension is not None)
-        self._parts: list[str | bytes] = []
+        self._parts: io.StringIO | io.BytesIO | None = None
 
     def next_event(self, buffer: bytearray) -> Event | None:
         """Take the next event from `buffer`; None if it is not all there.
 
         Raises ProtocolViolation, after which nothing more can be read. What was complete before it
-        has been given by then.
+        has been given by then. After a Close nothing may be read either.
         """
         while (piece := self._cutter.cut(buffer)) is not None:
-            self._protocol.receive_data(piece)
-            for event in self._protocol.events():
-                if (complete := self._translate(event)) is not None:
-                    return complete
+            self._protocol.receive_bytes(piece)
+            try:
+                # A piece is of one frame, and so makes one event at most.
+                frame = next(self._protocol.received_frames(), None)
+            except ParseFailed as error:
+                raise ProtocolViolation(int(error.code), str(error)) from error
+            if frame is not None and (event := self._translate(frame)) is not None:
+                return event
         return None
 
-    def _translate(self, event: events.Event) -> Event | None:
-        match event:
-            case events.TextMessage() | events.BytesMessage():
-                return self._assemble(event)
-            case events.Ping():
-                return Ping(bytes(event.payload))
-            case events.Pong():
-                return Pong(bytes(event.payload))
-            case events.CloseConnection():
-                # What wsproto gives for an error of the peer's, too; but then it stays open.
-                if self._protocol.state in (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING):
-                    raise ProtocolViolation(int(event.code), event.reason or "")
-                return Close(int(event.code), event.reason or "")
-        raise AssertionError(f"wsproto gave an event that no open connection has: {event!r}")
+    def _translate(self, frame: Frame) -> Event | None:
+        payload = frame.payload
+        if isinstance(payload, tuple):
+            code, reason = payload
+            return Close(int(code), reason)
+        if isinstance(payload, bytes) and frame.opcode is Opcode.PING:
+            return Ping(payload)
+        if isinstance(payload, bytes) and frame.opcode is Opcode.PONG:
+            return Pong(payload)
+        return self._assemble(payload, frame.message_finished)
 
-    def _assemble(self, event: events.TextMessage | events.BytesMessage) -> str | bytes | None:
-        """The whole message, once its last piece is there."""
-        if not event.message_finished:
-            if event.data:
-                self._parts.append(event.data if isinstance(event.data, str) else bytes(event.data))
+    def _assemble(self, payload: str | bytes, finished: bool) -> str | bytes | None:
+        """The whole message, once its last piece is there.
+
+        What is there is kept in one piece: a message of 16 MiB may come byte by byte, and an object
+        for each would be a hundred times as much.
+        """
+        parts = self._parts
+        if parts is None:
+            if finished:
+                return payload
+            parts = self._parts = io.StringIO() if isinstance(payload, str) else io.BytesIO()
+        parts.write(payload)  # type: ignore[arg-type]  # a message is all text or all bytes (5.4)
+        if not finished:
             return None
-        if not self._parts:
-            return event.data if isinstance(event.data, str) else bytes(event.data)
-        parts, self._parts = [*self._parts, event.data], []
-        if isinstance(event.data, str):
-            return "".join(parts)  # type: ignore[arg-type]  # one message is all text or all bytes
-        return b"".join(parts)  # type: ignore[arg-type]  # as above
+        self._parts = None
+        return parts.getvalue()
 
     def message(self, message: str | bytes) -> bytes:
         """The frame of a message. Raises ValueError for text that UTF-8 cannot carry."""
-        if isinstance(message, str):
-            return bytes(self._protocol.send(events.TextMessage(message)))
-        return bytes(self._protocol.send(events.BytesMessage(message)))
+        return bytes(self._protocol.send_data(message))
 
-    def ping(self, payload: bytes) -> bytes:
+    def ping(self, payload: bytes = b"") -> bytes:
         """The frame of a Ping; `payload` is of at most 125 bytes."""
-        return bytes(self._protocol.send(events.Ping(payload)))
+        return bytes(self._protocol.ping(payload))
 
     def pong(self, payload: bytes) -> bytes:
         """The frame of a Pong."""
-        return bytes(self._protocol.send(events.Pong(payload)))
+        return bytes(self._protocol.pong(payload))
 
     def close(self, code: int, reason: str = "") -> bytes:
-        """The frame of a Close, 1005 for one without a code; a long reason is cut to 123 bytes."""
-        return bytes(self._protocol.send(events.CloseConnection(code, reason or None)))
+        """The frame of a Close, 1005 for one without a code; a long reason is cut to 123 bytes.
+
+        Raises ValueError for a reason that UTF-8 cannot carry.
+        """
+        if code == NO_STATUS:
+            return bytes(self._protocol.close())
+        return bytes(self._protocol.close(code, reason))

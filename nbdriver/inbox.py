@@ -1,0 +1,117 @@
+"""Messages on their way to whoever takes them: a task that receives, or a listener.
+
+What every message-level WebSocket owes whoever uses it, whatever brings its messages: their order,
+none lost to a cancellation, the end only after the last of them, and no recursion when a listener
+pauses, resumes, sends or closes from inside a delivery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+
+from .abc import WebSocketListener
+from .errors import WebSocketClosed
+
+__all__ = ["Inbox"]
+
+
+class Inbox:
+    """A connection puts messages in, and its `end`. `len()` of it is how many wait."""
+
+    __slots__ = ("_delivering", "_end", "_listener", "_messages", "_receiver", "paused", "size")
+
+    def __init__(self) -> None:
+        self._messages: deque[str | bytes] = deque()
+        self._receiver: asyncio.Future[None] | None = None
+        self._listener: WebSocketListener | None = None
+        self._delivering = False
+        self._end: tuple[int, str] | None = None
+        self.paused = False
+        """Whether nothing is to be delivered for now; the connection should not read on then."""
+        self.size = 0
+        """Bytes of memory that the waiting messages take."""
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    @property
+    def listening(self) -> bool:
+        """Whether there is a listener; none is any more once it was told of the end."""
+        return self._listener is not None
+
+    @property
+    def starving(self) -> bool:
+        """Whether a task waits for a message and there is none."""
+        return self._receiver is not None and not self._messages
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the connection has ended, and every message was handed over."""
+        return self._end is not None and not self._messages
+
+    def put(self, message: str | bytes) -> None:
+        """A message came."""
+        self._messages.append(message)
+        # Not its length: of tiny messages the objects are what takes the room.
+        self.size += sys.getsizeof(message)
+        self._wake()
+        self.flush()
+
+    def end(self, code: int, reason: str) -> None:
+        """The connection is gone: what waits is still handed over, nothing is put in any more."""
+        self._end = code, reason
+        self._wake()
+        self.flush()
+
+    async def take(self) -> str | bytes:
+        """The next message; a cancellation leaves it where it is.
+
+        Raises WebSocketClosed at the end, RuntimeError if another task or a listener takes them.
+        """
+        self._check_free()
+        while not self._messages:
+            if self._end is not None:
+                raise WebSocketClosed(*self._end)
+            self._receiver = asyncio.get_running_loop().create_future()
+            try:
+                await self._receiver
+            finally:
+                self._receiver = None
+        return self._pop()
+
+    def deliver_to(self, listener: WebSocketListener) -> None:
+        """From the next `flush` on, messages go to `listener`. Raises RuntimeError, as `take`."""
+        self._check_free()
+        self._listener = listener
+
+    def flush(self) -> None:
+        """Deliver what waits, as far as the listener lets it.
+
+        Once the connection is gone, pausing has no meaning: all goes out, and the end after it.
+        """
+        if self._listener is None or self._delivering:
+            return
+        self._delivering = True
+        try:
+            while self._messages and (not self.paused or self._end is not None):
+                self._listener.message_received(self._pop())
+        finally:
+            self._delivering = False
+        if self._end is not None:
+            listener, self._listener = self._listener, None
+            listener.connection_closed(WebSocketClosed(*self._end))
+
+    def _check_free(self) -> None:
+        if self._receiver is not None or self._listener is not None:
+            raise RuntimeError("expected one receiver, but messages are already being received")
+
+    def _pop(self) -> str | bytes:
+        message = self._messages.popleft()
+        self.size -= sys.getsizeof(message)
+        return message
+
+    def _wake(self) -> None:
+        if self._receiver is not None and not self._receiver.done():
+            self._receiver.set_result(None)

@@ -1,0 +1,95 @@
+"""A program of ours in a process of its own: what it says, what it is told, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from nbdriver.config import PREFIX, Config
+
+from .peer import PATIENCE
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """The environment of the tests without what would configure a bot, and with `variables`."""
+    known = {row.name for row in Config.describe()}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() not in known and not name.upper().startswith(PREFIX)
+    }
+    return {**kept, "PYTHONPATH": str(ROOT), **variables}
+
+
+class Program:
+    """A running Python; `out` and `err` are what it has said so far and was read."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.out = ""
+        self.err = ""
+
+    async def read_err(self, pattern: str) -> re.Match[str]:
+        """Read standard error until it holds `pattern`."""
+        assert self._process.stderr is not None
+        while (match := re.search(pattern, self.err)) is None:
+            self.err += await self._line(self._process.stderr)
+        return match
+
+    async def read_out(self, pattern: str) -> re.Match[str]:
+        """Read standard output until it holds `pattern`."""
+        assert self._process.stdout is not None
+        while (match := re.search(pattern, self.out)) is None:
+            self.out += await self._line(self._process.stdout)
+        return match
+
+    async def _line(self, stream: asyncio.StreamReader) -> str:
+        async with asyncio.timeout(PATIENCE):
+            line = await stream.readline()
+        assert line, f"it has ended; it said: {self.out}{self.err}"
+        return line.decode()
+
+    async def port(self) -> int:
+        """The port that it listens on, as its log tells."""
+        return int((await self.read_err(r"Listening on http://\S+:(\d+)"))[1])
+
+    def interrupt(self) -> None:
+        """What Ctrl-C does."""
+        self._process.send_signal(signal.SIGINT)
+
+    async def ended(self) -> int:
+        """Wait until it has ended, read the rest of what it said, and give its exit code."""
+        async with asyncio.timeout(PATIENCE):
+            out, err = await self._process.communicate()
+        self.out += out.decode()
+        self.err += err.decode()
+        assert self._process.returncode is not None
+        return self._process.returncode
+
+
+@asynccontextmanager
+async def program(*arguments: str, cwd: Path, **variables: str) -> AsyncIterator[Program]:
+    """Run Python with `arguments` in the folder `cwd`; however the block ends, so has Python."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *arguments,
+        cwd=cwd,
+        env=clean_environment(**variables),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield Program(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()

@@ -1,0 +1,1021 @@
+"""What an adapter's request means: answers, refusals and their order, bounds, takeover."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable
+from typing import Any, ClassVar
+
+import pytest
+from support.bots import RecordingBot, recording_bot
+from support.peer import PATIENCE, settle
+from support.websockets import MemoryWebSocket, UnpingableWebSocket
+
+from nbdriver import (
+    Driver,
+    Headers,
+    HTTPError,
+    Request,
+    RequestDenied,
+    Response,
+    WebSocketClosed,
+)
+from nbdriver.config import Config, Env, ServerConfig
+from nbdriver.dispatch import Dispatcher
+from nbdriver.model import refusal
+from nbdriver.net.clock import RESOLUTION, VirtualClock
+
+
+class Host:
+    """A driver with one adapter, "echo", and its dispatcher on a virtual clock."""
+
+    def __init__(
+        self,
+        adapter: type[Any] | None = None,
+        denied: tuple[type[Exception], ...] = (),
+        **settings: Any,
+    ) -> None:
+        self.driver = Driver(Env(_env_file=None, _environ={}), Config(_environ={}))
+        self.driver.register_adapter("echo", adapter or recording_bot())
+        self.adapter: Any = self.driver._adapters["echo"]
+        self.clock = VirtualClock()
+        self.config = ServerConfig(**settings)
+        self.dispatcher = Dispatcher(self.driver, self.config, self.clock, denied)
+
+    async def post(
+        self, message: Any = None, path: str = "/echo/", method: str = "POST", **headers: str
+    ) -> Response:
+        """Post an event; a refusal is answered as the server would answer it."""
+        headers.setdefault("x_self_id", "1")
+        fields = [(name.replace("_", "-"), value) for name, value in headers.items() if value]
+        body = message if isinstance(message, bytes) else json.dumps(message or {}).encode()
+        try:
+            return await self.dispatcher.handle_http(Request(method, path, Headers(fields), body))
+        except Exception as error:
+            return refusal(error)
+
+    async def connect(
+        self, websocket: MemoryWebSocket | None = None, self_id: str = "1"
+    ) -> MemoryWebSocket:
+        """Connect a bot, or raise what the connection is refused with."""
+        websocket = websocket or MemoryWebSocket(x_self_id=self_id)
+        await self.dispatcher.handle_websocket(websocket)
+        return websocket
+
+    def start_connecting(self, websocket: MemoryWebSocket) -> asyncio.Task[MemoryWebSocket]:
+        return asyncio.create_task(self.connect(websocket))
+
+
+def newcomer() -> MemoryWebSocket:
+    return MemoryWebSocket(x_self_id="1")
+
+
+async def refused(connecting: Awaitable[object]) -> HTTPError:
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(HTTPError) as caught:
+            await connecting
+    return caught.value
+
+
+# The contract's table: HTTP.
+
+
+@pytest.mark.parametrize("path", ["/echo", "/echo/", "/echo/http", "/echo/http/"])
+async def test_a_posted_event_is_answered_204_and_handed_to_a_bot(path: str) -> None:
+    host = Host()
+    response = await host.post({"text": "你好"}, path)
+    assert (response.status_code, response.body) == (204, b"")
+    await settle()
+    assert host.adapter.messages == [{"text": "你好"}]
+
+
+async def test_an_event_is_answered_before_it_has_been_handled() -> None:
+    host = Host()
+    assert (await host.post({"wait": "gate"})).status_code == 204
+    host.adapter.release("gate")
+    await host.dispatcher.drain()
+
+
+async def test_an_empty_object_is_an_event() -> None:
+    host = Host()
+    assert (await host.post(b"{}")).status_code == 204
+    await settle()
+    assert host.adapter.messages == [{}]
+
+
+@pytest.mark.parametrize("body", [b"", b"[1]", b'"text"', b"null", b"{", b'{"a": 1} 2', b'"\xff"'])
+async def test_a_body_that_is_no_json_object_is_400_and_says_what_was_expected(body: bytes) -> None:
+    response = await Host().post(body)
+    assert response.status_code == 400
+    assert response.body.startswith(b"expected a JSON object, got ")
+
+
+@pytest.mark.parametrize("path", ["/", "/other/", "/echo/else", "/other/ws"])
+async def test_an_unknown_adapter_is_404_and_the_log_names_those_there_are(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = Host()
+    host.driver.register_adapter("second", host.adapter)
+    assert (await host.post(path=path)).status_code == 404
+    assert f"POST {path}: no adapter has that path; there are: /echo/, /second/" in caplog.text
+
+
+async def test_without_an_adapter_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    host = Host()
+    host.driver._adapters.clear()
+    assert (await host.post(path="/%1b[31m\x1b[31m")).status_code == 404
+    assert r"POST /%1b[31m\x1b[31m: no adapter has that path; there are: none" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+async def test_another_method_than_post_is_405_with_allow(method: str) -> None:
+    response = await Host().post(method=method)
+    assert (response.status_code, response.headers[-1]) == (405, ("Allow", "POST"))
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_plain_get_on_a_websocket_path_is_426_with_upgrade(method: str) -> None:
+    response = await Host().post(path="/echo/ws", method=method)
+    assert (response.status_code, response.headers[-1]) == (426, ("Upgrade", "websocket"))
+
+
+async def test_another_method_on_a_websocket_path_is_405_with_allow() -> None:
+    response = await Host().post(path="/echo/ws")
+    assert (response.status_code, response.headers[-1]) == (405, ("Allow", "GET"))
+
+
+async def test_a_compressed_body_is_415_and_says_what_is_understood() -> None:
+    response = await Host().post(content_encoding="gzip")
+    assert response.status_code == 415
+    assert response.body == b"expected a body without Content-Encoding, got gzip\n"
+    assert response.headers[-1] == ("Accept-Encoding", "identity")
+
+
+async def test_a_doubled_x_self_id_is_400_since_its_values_would_be_joined() -> None:
+    host = Host()
+    request = Request("POST", "/echo/", Headers([("X-Self-ID", "1"), ("x-self-id", "2")]), b"{}")
+    with pytest.raises(HTTPError, match="400: expected one X-Self-ID header, got several"):
+        await host.dispatcher.handle_http(request)
+    assert host.adapter.headers == []
+
+
+async def test_refusals_come_in_the_order_path_method_body_permission() -> None:
+    host, wrong = Host(), {"authorization": "wrong"}
+    statuses = [
+        (await host.post(b"?", "/other/", "PUT", **wrong)).status_code,
+        (await host.post(b"?", "/echo/", "PUT", **wrong)).status_code,
+        (await host.post(b"?", "/echo/ws", "GET", **wrong)).status_code,
+        (await host.post(b"?", "/echo/", "POST", **wrong)).status_code,
+    ]
+    assert statuses == [404, 405, 426, 400]
+    assert host.adapter.headers == []
+    assert (await host.post({}, "/echo/", "POST", **wrong)).status_code == 403
+
+
+async def test_check_permission_sees_the_headers_the_body_and_the_request() -> None:
+    seen: list[Any] = []
+
+    class Adapter(RecordingBot):
+        @classmethod
+        async def check_permission(cls, driver: Any, *arguments: Any) -> str:
+            seen.extend([driver, *arguments])
+            return "1"
+
+    host = Host(Adapter)
+    await host.post({"wait": "x"}, "/echo/?access_token=secret", x_more="yes")
+    driver, kind, headers, body = seen
+    assert (driver, kind, body) == (host.driver, "http", {"wait": "x"})
+    assert headers == {"x-self-id": "1", "x-more": "yes"}
+    assert headers.request.query("access_token") == "secret"
+    await host.connect()
+    assert seen[5:] == ["websocket", {"x-self-id": "1"}, None]
+    await host.dispatcher.cancel()
+
+
+async def test_a_denied_request_is_answered_with_the_adapters_status_and_reason() -> None:
+    host = Host()
+    response = await host.post(x_self_id="")
+    assert (response.status_code, response.reason) == (400, "Missing X-Self-ID header")
+    assert response.body == b"Missing X-Self-ID header\n"
+    # A reason that cannot stand on a status line is in the body alone.
+    response = await host.post(authorization="wrong")
+    assert (response.status_code, response.reason) == (403, "Forbidden")
+    assert response.body == "令牌错误\n".encode()
+
+
+def denying(error: Exception) -> type[Any]:
+    class Adapter(RecordingBot):
+        @classmethod
+        async def check_permission(cls, *arguments: Any) -> str:
+            raise error
+
+    return Adapter
+
+
+async def test_line_ends_in_a_reason_are_cleaned() -> None:
+    response = await Host(denying(RequestDenied(403, "a\r\nX: y"))).post()
+    assert (response.reason, response.body) == ("a X: y", b"a X: y\n")
+
+
+async def test_an_http_error_of_an_adapter_keeps_its_headers() -> None:
+    response = await Host(denying(HTTPError(429, "slowly", [("Retry-After", "9")]))).post()
+    assert (response.status_code, response.headers[-1]) == (429, ("Retry-After", "9"))
+
+
+class FrameworkDenied(Exception):
+    """As NoneBot's RequestDenied: it has the attributes of ours, and another base."""
+
+    def __init__(self, status_code: Any, reason: str) -> None:
+        super().__init__(status_code, reason)
+        self.status_code = status_code
+        self.reason = reason
+
+
+async def test_a_frameworks_own_denial_is_honoured_as_ours() -> None:
+    adapter = denying(FrameworkDenied(403, "not you"))
+    response = await Host(adapter, denied=(FrameworkDenied,)).post()
+    assert (response.status_code, response.body) == (403, b"not you\n")
+    assert (await Host(adapter).post()).status_code == 500
+
+
+@pytest.mark.parametrize("status", [200, 302, 399, 600, 1000, "403", None])
+async def test_a_denial_with_a_status_that_denies_nothing_is_an_error_of_the_adapter(
+    status: Any,
+) -> None:
+    error = RequestDenied(status, "secret")
+    host = Host(denying(error))
+    with pytest.raises(ValueError, match=f"status from 400 to 599, got {status!r}$") as caught:
+        await host.dispatcher.handle_http(Request("POST", "/echo/", body=b"{}"))
+    assert caught.value.__cause__ is error
+    response = await host.post()
+    assert (response.status_code, response.body) == (500, b"Internal Server Error\n")
+
+
+async def test_anything_else_that_check_permission_raises_goes_on_to_the_server() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await Host(denying(ZeroDivisionError())).dispatcher.handle_http(
+            Request("POST", "/echo/", body=b"{}")
+        )
+
+
+@pytest.mark.parametrize("self_id", [None, 1, b"1"])
+async def test_an_id_that_is_no_text_is_an_error_of_the_adapter(self_id: Any) -> None:
+    class Adapter(RecordingBot):
+        @classmethod
+        async def check_permission(cls, *arguments: Any) -> Any:
+            return self_id
+
+    with pytest.raises(TypeError, match="Adapter.check_permission to return the bot's id as text"):
+        await Host(Adapter).dispatcher.handle_http(Request("POST", "/echo/", body=b"{}"))
+
+
+async def test_what_a_handler_raises_is_logged_with_the_event_that_caused_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    host = Host()
+    assert (await host.post({"fail": "boom"})).status_code == 204
+    await settle()
+    assert "{'fail': 'boom'}: failed" in caplog.text
+    assert "RuntimeError: boom" in caplog.text
+
+
+async def test_a_plain_function_as_handler_is_logged_and_hurts_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Adapter(RecordingBot):
+        messages: ClassVar[list[Any]] = []
+        headers: ClassVar[list[Any]] = []
+
+        def handle_message(self, message: Any) -> None:  # type: ignore[override]  # what is tested
+            raise RuntimeError("at once")
+
+    host = Host(Adapter)
+    websocket = await host.connect()
+    websocket.peer_sends({"a": 1})
+    assert (await host.post({"b": 1}, x_self_id="2")).status_code == 204
+    await settle()
+    assert websocket.ended is None
+    assert "{'a': 1}: failed" in caplog.text
+    assert "{'b': 1}: failed" in caplog.text
+
+
+async def test_a_posted_event_of_a_bot_that_is_also_connected_is_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    host = Host()
+    await host.connect(MemoryWebSocket(x_self_id="1"))
+    assert (await host.post({})).status_code == 204
+    assert "bot 1 is also connected by WebSocket, its events may be handled twice" in caplog.text
+
+
+async def test_each_posted_event_gets_a_bot_of_its_own_without_a_websocket() -> None:
+    bots: list[Any] = []
+
+    class Adapter(RecordingBot):
+        headers: ClassVar[list[Any]] = []
+
+        async def handle_message(self, message: Any) -> None:
+            bots.append(self)
+
+    host = Host(Adapter)
+    await host.post({})
+    await host.post({})
+    await settle()
+    assert bots[0] is not bots[1]
+    assert {(bot.connection_type, bot.self_id, bot.websocket) for bot in bots} == {
+        ("http", "1", None)
+    }
+    assert host.driver.bots == {}
+
+
+# The contract's table: WebSocket.
+
+
+@pytest.mark.parametrize("path", ["/echo/ws", "/echo/ws/"])
+async def test_permission_is_asked_before_the_connection_is_accepted(path: str) -> None:
+    host = Host()
+    error = await refused(host.connect(stranger := MemoryWebSocket(path)))
+    assert (error.status_code, error.reason) == (400, "Missing X-Self-ID header")
+    assert not stranger.accepted
+    websocket = await host.connect(MemoryWebSocket(path, x_self_id="1"))
+    assert websocket.accepted
+    assert host.driver.bots["1"].websocket.websocket is websocket
+
+
+@pytest.mark.parametrize(
+    ("websocket", "status"),
+    [
+        (MemoryWebSocket("/other/ws", authorization="wrong"), 404),
+        (MemoryWebSocket("/echo/", authorization="wrong"), 405),
+        (MemoryWebSocket(x_self_id="1", authorization="wrong"), 403),
+    ],
+    ids=lambda value: str(value),
+)
+async def test_an_upgrade_is_refused_in_the_order_path_method_permission(
+    websocket: MemoryWebSocket, status: int
+) -> None:
+    assert (await refused(Host().connect(websocket))).status_code == status
+    assert not websocket.accepted
+
+
+@pytest.mark.parametrize("role", ["API", "Event", "api", "EVENT"])
+async def test_split_connections_of_onebot_are_refused_before_anything_is_asked(role: str) -> None:
+    host = Host()
+    error = await refused(host.connect(MemoryWebSocket(x_self_id="1", x_client_role=role)))
+    assert error.status_code == 400
+    assert error.reason == f"expected X-Client-Role: Universal (one connection), got {role}"
+    assert host.adapter.headers == []
+
+
+@pytest.mark.parametrize("role", ["Universal", "universal", "something"])
+async def test_other_roles_connect(role: str) -> None:
+    host = Host()
+    await host.connect(MemoryWebSocket(x_self_id="1", x_client_role=role))
+    assert set(host.driver.bots) == {"1"}
+
+
+async def test_each_json_object_is_an_event_and_anything_else_is_logged_and_skipped(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    host = Host()
+    websocket = await host.connect()
+    websocket.peer_sends({"a": 1}, "[1]", "{", b'{"b": 2}', "{}", {"c": "三"})
+    await settle()
+    assert host.adapter.messages == [{"a": 1}, {}, {"c": "三"}]
+    assert websocket.events_sent == [{"got": message} for message in host.adapter.messages]
+    assert "bot 1: a message is ignored, expected a JSON object, got a list" in caplog.text
+    assert "bot 1: a binary message is ignored, expected text" in caplog.text
+    assert websocket.ended is None
+
+
+async def test_messages_that_wait_from_before_the_accept_are_delivered() -> None:
+    host = Host()
+    websocket = MemoryWebSocket(x_self_id="1")
+    websocket.peer_sends({"early": 1})
+    await host.connect(websocket)
+    await settle()
+    assert host.adapter.messages == [{"early": 1}]
+
+
+async def test_connecting_and_leaving_run_the_hooks_and_keep_the_bots() -> None:
+    host, told = Host(), []
+    host.driver.on_bot_connect(lambda bot: told.append(("connect", host.driver.bots.copy())))
+    host.driver.on_bot_disconnect(lambda bot: told.append(("disconnect", host.driver.bots.copy())))
+    websocket = await host.connect()
+    await settle()
+    bot = host.driver.bots["1"]
+    assert (bot.connection_type, bot.self_id) == ("websocket", "1")
+    websocket.peer_leaves(1000)
+    assert host.driver.bots == {}
+    await host.driver._bot_hooks.join()
+    assert told == [("connect", {"1": bot}), ("disconnect", {})]
+
+
+async def test_log_lines_carry_no_escape_characters_of_a_peer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    host = Host()
+    websocket = await host.connect(self_id="1\x1b[31m")
+    websocket.peer_leaves(4000, "bye\n2026 ERROR")
+    lines = [record.getMessage() for record in caplog.records]
+    assert r"Bot 1\x1b[31m connected by WebSocket (recording)" in lines
+    assert r"Bot 1\x1b[31m disconnected (4000: bye\n2026 ERROR)" in lines
+
+
+async def test_a_peer_that_leaves_before_the_accept_leaves_nothing() -> None:
+    host, hooks = Host(), []
+    host.driver.on_bot_connect(hooks.append)
+    websocket = MemoryWebSocket(x_self_id="1")
+    websocket.peer_leaves()
+    await host.connect(websocket)
+    assert (websocket.accepted, host.driver.bots, hooks) == (False, {}, [])
+
+
+class Leaving(MemoryWebSocket):
+    """Its peer leaves at the very moment of the accept."""
+
+    async def accept(self, subprotocol: str | None = None) -> None:
+        self.peer_leaves()
+        await super().accept(subprotocol)
+
+
+async def test_a_peer_that_leaves_during_the_accept_leaves_nothing() -> None:
+    host = Host()
+    with pytest.raises(WebSocketClosed):
+        await host.connect(Leaving(x_self_id="1"))
+    assert host.driver.bots == {}
+    await host.connect()
+    assert set(host.driver.bots) == {"1"}
+
+
+class NeverAccepted(MemoryWebSocket):
+    async def accept(self, subprotocol: str | None = None) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_connection_that_is_cancelled_during_the_accept_leaves_nothing() -> None:
+    host = Host()
+    connecting = host.start_connecting(NeverAccepted(x_self_id="1"))
+    await settle()
+    assert (await refused(host.connect())).status_code == 409
+    connecting.cancel()
+    await asyncio.wait([connecting])
+    await host.connect()
+    assert set(host.driver.bots) == {"1"}
+
+
+async def test_a_bot_that_cannot_be_made_is_not_connected() -> None:
+    class Broken(RecordingBot):
+        headers: ClassVar[list[Any]] = []
+
+        def __init__(self, *arguments: Any, **keywords: Any) -> None:
+            raise RuntimeError("broken")
+
+    host, websocket = Host(Broken), MemoryWebSocket(x_self_id="1")
+    with pytest.raises(RuntimeError, match="broken"):
+        await host.connect(websocket)
+    assert (websocket.accepted, host.driver.bots) == (False, {})
+    assert (await host.post({})).status_code == 500
+
+
+# API answers.
+
+
+class AskingBot(RecordingBot):
+    """Asks the platform for something while it handles an event, and waits for the answer."""
+
+    messages: ClassVar[list[Any]] = []
+    headers: ClassVar[list[Any]] = []
+    answers: ClassVar[dict[Any, asyncio.Future[Any]]] = {}
+    handled: ClassVar[list[Any]] = []
+
+    async def handle_message(self, message: dict[str, Any]) -> None:
+        if "echo" in message:
+            self.answers[message["echo"]].set_result(message["data"])
+            return
+        assert self.websocket is not None
+        number = message["number"]
+        self.answers[number] = asyncio.get_running_loop().create_future()
+        await self.websocket.send({"action": "ask", "echo": number})
+        self.handled.append((number, await self.answers[number]))
+
+
+def asking_bot() -> type[Any]:
+    return type("Asking", (AskingBot,), {"headers": [], "answers": {}, "handled": []})
+
+
+async def test_answers_pass_by_both_bounds_so_that_nothing_deadlocks() -> None:
+    host = Host(asking_bot(), max_pending=2, max_pending_per_connection=2, max_parked="1KiB")
+    websocket = await host.connect()
+    numbers = list(range(20))
+    websocket.peer_sends(*({"number": number} for number in numbers))
+    await settle()
+    assert len(websocket.sent) == 2
+    for number in numbers:
+        await settle()
+        assert {"action": "ask", "echo": number} in websocket.events_sent
+        websocket.peer_sends({"echo": number, "data": -number})
+    await host.dispatcher.drain()
+    assert host.adapter.handled == [(number, -number) for number in numbers]
+
+
+async def test_what_is_an_answer_is_looked_up_on_the_class() -> None:
+    class Adapter(asking_bot()):  # type: ignore[misc]  # a class made for this test
+        @classmethod
+        def is_answer(cls, message: dict[str, Any]) -> bool:
+            return "number" in message
+
+    host = Host(Adapter, max_pending=1)
+    websocket = await host.connect()
+    websocket.peer_sends(*({"number": number} for number in range(3)))
+    await settle()
+    assert len(websocket.sent) == 3
+    await host.dispatcher.cancel()
+    # `is_answer` of an instance would be an API call, which Bot invents for every name.
+    assert callable(recording_bot()("http", "1").is_answer)
+
+
+async def test_an_event_with_an_echo_is_no_answer() -> None:
+    host = Host(max_pending=1)
+    websocket = await host.connect()
+    websocket.peer_sends({"wait": "a"}, {"echo": 1, "post_type": "message"})
+    await settle()
+    assert host.adapter.messages == [{"wait": "a"}]
+    host.adapter.release("a")
+    await host.dispatcher.drain()
+
+
+async def test_what_is_answer_raises_is_logged_and_the_message_is_an_event(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Adapter(recording_bot()):  # type: ignore[misc]  # a class made for this test
+        @classmethod
+        def is_answer(cls, message: dict[str, Any]) -> bool:
+            raise RuntimeError("no opinion")
+
+    host = Host(Adapter)
+    websocket = await host.connect()
+    websocket.peer_sends({"a": 1})
+    await settle()
+    assert host.adapter.messages == [{"a": 1}]
+    assert "bot 1: is_answer failed, the message is taken for an event" in caplog.text
+    assert "RuntimeError: no opinion" in caplog.text
+
+
+# A bot that wants to know when its connection is gone.
+
+
+class Closing(RecordingBot):
+    headers: ClassVar[list[Any]] = []
+    told: ClassVar[list[Any]] = []
+
+    def connection_closed(self, error: Exception) -> None:
+        self.told.append((self, error, dict(self.driver.bots)))
+        raise RuntimeError("no matter")
+
+
+async def test_a_bot_is_told_that_its_connection_is_gone(caplog: pytest.LogCaptureFixture) -> None:
+    host, gone = Host(type("Own", (Closing,), {"told": []})), []
+    host.driver.on_bot_disconnect(gone.append)
+    websocket = await host.connect()
+    bot = host.driver.bots["1"]
+    websocket.peer_leaves(4000, "bye")
+    assert [(it, str(error)) for it, error, _ in host.adapter.told] == [(bot, "4000: bye")]
+    assert "bot 1: connection_closed failed" in caplog.text
+    assert "RuntimeError: no matter" in caplog.text
+    await host.driver._bot_hooks.join()
+    assert (gone, host.driver.bots) == ([bot], {})
+
+
+# Bounds.
+
+
+def numbered(count: int, **more: Any) -> list[dict[str, Any]]:
+    return [{"number": number, **more} for number in range(count)]
+
+
+async def test_events_of_a_connection_over_its_bound_are_parked_and_handled_in_order() -> None:
+    host = Host(max_pending_per_connection=2)
+    websocket = await host.connect()
+    events = numbered(10, wait="gate")
+    websocket.peer_sends(*events)
+    await settle()
+    assert host.adapter.messages == events[:2]
+    # Another connection, and HTTP, are not held up by it.
+    other = await host.connect(self_id="2")
+    other.peer_sends({"other": 1})
+    assert (await host.post({"other": 2}, x_self_id="3")).status_code == 204
+    await settle()
+    assert host.adapter.messages[2:] == [{"other": 1}, {"other": 2}]
+    host.adapter.release("gate")
+    await host.dispatcher.drain()
+    assert [message for message in host.adapter.messages if "number" in message] == events
+
+
+async def test_events_over_the_bound_of_all_are_parked_and_handled_in_order() -> None:
+    host = Host(max_pending=3)
+    websockets = [await host.connect(self_id=str(number)) for number in range(3)]
+    for websocket in websockets:
+        websocket.peer_sends(*numbered(5, wait="gate", of=websocket.request.headers.get("x-self-id")))
+    await settle()
+    assert len(host.adapter.messages) == 3
+    host.adapter.release("gate")
+    await host.dispatcher.drain()
+    for number in range(3):
+        of = [each for each in host.adapter.messages if each["of"] == str(number)]
+        assert of == numbered(5, wait="gate", of=str(number))
+
+
+async def test_never_are_more_events_handled_at_a_time_than_the_bounds_say() -> None:
+    at_a_time = highest = 0
+
+    class Adapter(RecordingBot):
+        headers: ClassVar[list[Any]] = []
+
+        async def handle_message(self, message: Any) -> None:
+            nonlocal at_a_time, highest
+            at_a_time += 1
+            highest = max(highest, at_a_time)
+            await asyncio.sleep(0)
+            at_a_time -= 1
+
+    host = Host(Adapter, max_pending=4, max_pending_per_connection=3)
+    websockets = [await host.connect(self_id=str(number)) for number in range(3)]
+    posts = [asyncio.create_task(host.post({}, x_self_id="9")) for _ in range(30)]
+    for websocket in websockets:
+        websocket.peer_sends(*numbered(30))
+    async with asyncio.timeout(PATIENCE):
+        assert {(await post).status_code for post in posts} == {204}
+        await host.dispatcher.drain()
+    assert (at_a_time, highest) == (0, 4)
+
+
+async def test_events_that_do_not_wait_are_handled_however_many_are_parked() -> None:
+    host = Host(max_pending=1, max_parked="1KiB")
+    websocket = await host.connect()
+    websocket.peer_sends({"wait": "first"}, *numbered(10_000))
+    await settle()
+    assert websocket.paused
+    host.adapter.release("first")
+    async with asyncio.timeout(PATIENCE):
+        while len(host.adapter.messages) < 10_001:
+            await asyncio.sleep(0)
+    assert host.adapter.messages == [{"wait": "first"}, *numbered(10_000)]
+    assert not websocket.paused
+
+
+async def test_reading_pauses_when_too_much_is_parked_and_goes_on_at_half_of_it() -> None:
+    host = Host(max_pending_per_connection=1, max_parked=100)
+    websocket = await host.connect()
+    websocket.peer_sends({"wait": "0"}, *({"wait": str(number)} for number in range(1, 10)))
+    # Each is 12 bytes: eight parked are within the 100, nine are not.
+    websocket.peer_sends({"wait": "9"}, {"wait": "10"})
+    assert websocket.paused
+    for number in range(5):
+        assert websocket.paused, number
+        host.adapter.release(str(number))
+        await settle()
+    assert not websocket.paused
+    for number in range(5, 11):
+        host.adapter.release(str(number))
+    await host.dispatcher.drain()
+    assert host.adapter.messages[-2:] == [{"wait": "9"}, {"wait": "10"}]
+
+
+async def test_an_event_posted_over_the_bound_waits_for_a_place() -> None:
+    host = Host(max_pending=1)
+    await host.post({"wait": "a"})
+    waiting = [asyncio.create_task(host.post({"wait": name})) for name in "bcd"]
+    await settle()
+    assert not any(task.done() for task in waiting)
+    assert host.adapter.messages == [{"wait": "a"}]
+    for name, started in zip("abc", waiting, strict=True):
+        host.adapter.release(name)
+        await settle()
+        assert started.result().status_code == 204
+    assert [each["wait"] for each in host.adapter.messages] == list("abcd")
+    host.adapter.release("d")
+    await host.dispatcher.drain()
+
+
+async def test_an_event_that_finds_no_place_in_time_gets_503_with_retry_after() -> None:
+    host = Host(max_pending=1, pending_timeout=30)
+    await host.post({"wait": "a"})
+    waiting = asyncio.create_task(host.post({"late": 1}))
+    await settle()
+    host.clock.advance(30 - RESOLUTION)
+    await settle()
+    assert not waiting.done()
+    host.clock.advance(2 * RESOLUTION)
+    response = await waiting
+    assert (response.status_code, response.headers[-1]) == (503, ("Retry-After", "30"))
+    assert response.body == b"the bot is busy: no event before this one ended within 30.0 s\n"
+    # It has left the line: a place that comes free now is nobody's but the next one's.
+    host.adapter.release("a")
+    await settle()
+    assert host.adapter.messages == [{"wait": "a"}]
+    assert host.dispatcher.pending.free
+    assert host.clock.pending == 0
+
+
+async def test_retry_after_is_a_second_at_least() -> None:
+    host = Host(max_pending=1, pending_timeout=0)
+    await host.post({"wait": "a"})
+    waiting = asyncio.create_task(host.post({}))
+    await settle()
+    host.clock.advance(RESOLUTION)
+    assert (await waiting).headers[-1] == ("Retry-After", "1")
+    await host.dispatcher.cancel()
+
+
+async def test_an_event_that_began_in_the_moment_its_time_was_over_is_answered_204() -> None:
+    host = Host(max_pending=1)
+    await host.post({"wait": "a"})
+    # Whoever stands in line before it lets its time be over just when its turn comes.
+    host.dispatcher.pending.when_free(lambda: host.clock.advance(60))
+    waiting = asyncio.create_task(host.post({"b": 1}))
+    await settle()
+    host.adapter.release("a")
+    await settle()
+    assert waiting.result().status_code == 204
+    assert host.clock.time() == 60
+    assert host.adapter.messages == [{"wait": "a"}, {"b": 1}]
+
+
+async def test_a_waiting_request_that_is_cancelled_gives_its_place_in_the_line_up() -> None:
+    host = Host(max_pending=1)
+    await host.post({"wait": "a"})
+    waiting = asyncio.create_task(host.post({"cancelled": 1}))
+    await settle()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    host.adapter.release("a")
+    await settle()
+    assert host.adapter.messages == [{"wait": "a"}]
+    assert host.clock.pending == 0
+
+
+async def test_events_that_came_before_the_connection_ended_are_handled_after_it() -> None:
+    host = Host(max_pending_per_connection=1)
+    websocket = await host.connect()
+    websocket.peer_sends(*numbered(3, wait="gate"))
+    websocket.peer_leaves(1000)
+    await settle()
+    assert host.driver.bots == {}
+    host.adapter.release("gate")
+    await host.dispatcher.drain()
+    assert host.adapter.messages == numbered(3, wait="gate")
+
+
+# A second connection with the same id.
+
+
+async def test_a_second_connection_gets_409_while_the_first_is_alive() -> None:
+    host = Host()
+    old = await host.connect()
+    bot = host.driver.bots["1"]
+    error = await refused(host.connect(second := newcomer()))
+    assert (error.status_code, old.pinged, second.accepted) == (409, 1, False)
+    assert error.reason == "bot 1 is already connected, and that connection is alive"
+    assert host.driver.bots == {"1": bot}
+    assert host.clock.pending == 0
+
+
+async def test_a_silent_connection_is_taken_over_after_its_disconnect_hooks() -> None:
+    host, told = Host(takeover_timeout=2), []
+
+    async def connected(bot: Any) -> None:
+        told.append(("connect", bot))
+
+    async def disconnected(bot: Any) -> None:
+        await asyncio.sleep(0)
+        told.append(("disconnect", bot))
+
+    host.driver.on_bot_connect(connected)
+    host.driver.on_bot_disconnect(disconnected)
+    old = await host.connect()
+    old.alive = False
+    old_bot = host.driver.bots["1"]
+    connecting = host.start_connecting(second := newcomer())
+    await settle()
+    host.clock.advance(2 - RESOLUTION)
+    await settle()
+    # The old one is not given up before its time is over.
+    assert host.driver.bots == {"1": old_bot}
+    assert not second.accepted
+    host.clock.advance(2 * RESOLUTION)
+    async with asyncio.timeout(PATIENCE):
+        await connecting
+    assert old.closed
+    new_bot = host.driver.bots["1"]
+    assert (len(host.driver.bots), new_bot.websocket.websocket) == (1, second)
+    await settle()
+    assert told == [("connect", old_bot), ("disconnect", old_bot), ("connect", new_bot)]
+    assert host.clock.pending == 0
+
+
+async def test_of_several_newcomers_the_first_wins_and_all_share_one_probe() -> None:
+    host = Host()
+    old = await host.connect()
+    old.alive = False
+    newcomers = [newcomer() for _ in range(50)]
+    connecting = [host.start_connecting(each) for each in newcomers]
+    await settle()
+    assert old.pinged == 1
+    host.clock.advance(3)
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.wait(connecting)
+    first, *others = connecting
+    assert first.exception() is None
+    assert {(await refused(other)).status_code for other in others} == {409}
+    assert [each.accepted for each in newcomers] == [True] + [False] * 49
+    assert len(host.driver.bots) == 1
+
+
+async def test_a_newcomer_that_hangs_up_meanwhile_leaves_its_place_to_the_next() -> None:
+    host = Host()
+    (await host.connect()).alive = False
+    newcomers = [newcomer(), newcomer()]
+    connecting = [host.start_connecting(each) for each in newcomers]
+    await settle()
+    newcomers[0].peer_leaves()
+    host.clock.advance(3)
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(*connecting)
+    assert [each.accepted for each in newcomers] == [False, True]
+    assert host.driver.bots["1"].websocket.websocket is newcomers[1]  # type: ignore[union-attr]
+
+
+async def test_a_newcomer_that_is_cancelled_meanwhile_does_not_stop_the_probe() -> None:
+    host = Host()
+    old = await host.connect()
+    old.alive = False
+    first, second = (host.start_connecting(newcomer()) for _ in range(2))
+    await settle()
+    first.cancel()
+    await settle()
+    host.clock.advance(3)
+    async with asyncio.timeout(PATIENCE):
+        await second
+    assert old.pinged == 1
+    assert set(host.driver.bots) == {"1"}
+
+
+async def test_a_connection_that_ends_by_itself_while_it_is_asked_makes_room() -> None:
+    host = Host()
+    old = await host.connect()
+    old.alive = False
+    connecting = host.start_connecting(second := newcomer())
+    await settle()
+    old.peer_leaves(1001)
+    async with asyncio.timeout(PATIENCE):
+        await connecting
+    assert second.accepted
+    assert host.clock.pending == 0
+
+
+async def test_a_connection_that_cannot_be_pinged_counts_as_alive() -> None:
+    host = Host()
+    await host.connect(UnpingableWebSocket(x_self_id="1"))
+    assert (await refused(host.connect(newcomer()))).status_code == 409
+
+
+async def test_a_connection_that_we_do_not_read_counts_as_alive() -> None:
+    host = Host(max_pending=1, max_parked=1)
+    old = await host.connect()
+    old.alive = False
+    old.peer_sends({"wait": "a"}, {"parked": 1})
+    assert old.paused
+    connecting = host.start_connecting(newcomer())
+    await settle()
+    host.clock.advance(3)
+    assert (await refused(connecting)).status_code == 409
+    assert not old.closed
+    await host.dispatcher.cancel()
+
+
+async def test_after_a_takeover_the_next_newcomer_asks_the_new_connection() -> None:
+    host = Host()
+    (await host.connect()).alive = False
+    connecting = host.start_connecting(second := newcomer())
+    await settle()
+    host.clock.advance(3)
+    async with asyncio.timeout(PATIENCE):
+        await connecting
+    assert (await refused(host.connect(newcomer()))).status_code == 409
+    assert second.pinged == 1
+
+
+async def test_a_bot_that_came_in_another_way_is_not_pushed_out() -> None:
+    host = Host()
+    bot = host.adapter("websocket", "1")
+    host.driver._bot_connect(bot)
+    assert (await refused(host.connect(newcomer()))).status_code == 409
+    assert host.driver.bots == {"1": bot}
+
+
+async def test_a_bot_that_was_taken_from_the_driver_takes_no_other_along_when_it_goes() -> None:
+    host = Host()
+    old = await host.connect()
+    host.driver._bot_disconnect(host.driver.bots["1"])
+    second = await host.connect(newcomer())
+    old.peer_leaves()
+    assert host.driver.bots["1"].websocket.websocket is second  # type: ignore[union-attr]
+    await refused(host.connect(newcomer()))
+    assert second.pinged == 1
+
+
+async def test_a_reconnect_storm_leaves_one_connection_and_nothing_else() -> None:
+    host, connects, disconnects = Host(), [], []
+    host.driver.on_bot_connect(connects.append)
+    host.driver.on_bot_disconnect(disconnects.append)
+    storm = [host.start_connecting(newcomer()) for _ in range(500)]
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.wait(storm)
+    assert [task.exception() is None for task in storm].count(True) == 1
+    await host.driver._bot_hooks.join()
+    assert (len(connects), len(disconnects), len(host.driver.bots)) == (1, 0, 1)
+    assert (host.clock.pending, host.dispatcher._probes, host.dispatcher._entering) == (0, {}, set())
+
+
+# The end.
+
+
+async def test_draining_waits_for_what_was_accepted_and_takes_nothing_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    host = Host(max_pending_per_connection=1)
+    websocket = await host.connect()
+    websocket.peer_sends(*numbered(2, wait="gate"))
+    draining = asyncio.create_task(host.dispatcher.drain())
+    await settle()
+    assert not draining.done()
+    websocket.peer_sends({"late": 1}, {"late": 2})
+    response = await host.post({"late": 3})
+    assert (response.status_code, response.headers[-1]) == (503, ("Retry-After", "5"))
+    host.adapter.release("gate")
+    async with asyncio.timeout(PATIENCE):
+        await draining
+    assert host.adapter.messages == numbered(2, wait="gate")
+    websocket.peer_leaves(1001)
+    assert "bot 1: 2 events came after the stop and were not handled" in caplog.text
+
+
+async def test_answers_still_pass_while_draining() -> None:
+    host = Host(asking_bot())
+    websocket = await host.connect()
+    websocket.peer_sends({"number": 1})
+    draining = asyncio.create_task(host.dispatcher.drain())
+    await settle()
+    assert not draining.done()
+    websocket.peer_sends({"echo": 1, "data": "answer"})
+    async with asyncio.timeout(PATIENCE):
+        await draining
+    assert host.adapter.handled == [(1, "answer")]
+
+
+async def test_cancelling_ends_what_is_left_and_starts_nothing_that_is_parked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    host = Host(max_pending=2, max_parked=1)
+    websocket = await host.connect()
+    websocket.peer_sends(*numbered(5, wait="never"))
+    other = await host.connect(self_id="2")
+    other.peer_sends({"wait": "never", "other": 1})
+    await settle()
+    async with asyncio.timeout(PATIENCE):
+        await host.dispatcher.cancel()
+    await settle()
+    assert host.adapter.messages == numbered(2, wait="never")
+    assert "{'number': 0, 'wait': 'never'}: cancelled, it had not ended in time" in caplog.text
+    assert "bot 1: 1 parked events were not handled" in caplog.text
+    assert "bot 2: 1 parked events were not handled" in caplog.text
+    # What reading had left to come is refused like all that comes after the stop.
+    assert not websocket.paused
+    websocket.peer_leaves()
+    assert "bot 1: 2 events came after the stop and were not handled" in caplog.text
+
+
+async def test_cancelling_ends_a_probe() -> None:
+    host = Host()
+    (await host.connect()).alive = False
+    connecting = host.start_connecting(newcomer())
+    await settle()
+    async with asyncio.timeout(PATIENCE):
+        await host.dispatcher.cancel()
+    assert (await refused(connecting)).status_code == 409
+    assert host.clock.pending == 0
+
+
+async def test_a_request_that_waits_for_a_place_while_all_is_cancelled_gets_503() -> None:
+    host = Host(max_pending=1)
+    await host.post({"wait": "never"})
+    waiting = asyncio.create_task(host.post({}))
+    await settle()
+    await host.dispatcher.cancel()
+    host.clock.advance(60)
+    assert (await waiting).status_code == 503
+
