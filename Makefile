@@ -5,7 +5,8 @@
 PYTHON ?=
 # Where the package and the tools of its tests are installed; another VENV beside it serves another Python.
 VENV ?= .venv
-BENCH_VENV ?= .venv-bench
+# The benchmark's own; with PYTHON given, one for each version, so that versions can be measured side by side.
+BENCH_VENV ?= .venv-bench$(if $(PYTHON),-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null))
 # Passed on to what run, test and bench start: make run ARGS='--port 9000', make test ARGS='-k frames'
 ARGS ?=
 
@@ -51,7 +52,7 @@ format: $(VENV)/.test ## put the style right where that can be done for you
 	@$(python) -m ruff check --fix
 	@$(python) -m ruff format
 
-bench: $(BENCH_VENV)/.bench ## measure the CPU time per event, beside uvicorn
+bench: $(BENCH_VENV)/.bench ## measure the CPU time per event, beside uvicorn (ARGS=--quick for a first look)
 	@$(bench_python) -m benchmarks $(ARGS)
 
 hosts: export COVERAGE_FILE := .coverage-hosts

@@ -1,8 +1,9 @@
-"""The same work for every server: a bot on the driver's contract, and a bare ASGI app that does it too.
+"""The same work for every server: a bot on the driver's contract, and a bare ASGI app that does it.
 
-The bot runs under our own server, and under a peer by way of `driver.asgi`. The bare app is there so
-that nobody can say that the peer was slowed by our ASGI front: it has no routing table, no bounds, no
-held tasks, and calls its handler straight away, which is less than the driver promises.
+The bot runs under our own server, and under a peer by way of `driver.asgi`. The bare app is there
+so that nobody can say that the peer was slowed by our ASGI front: it has no routing table, no
+bounds and no held tasks, and handles an event before it answers, which is less than the driver
+promises.
 """
 
 from __future__ import annotations

@@ -44,11 +44,10 @@ def event(self_id: int, number: int) -> Event:
         "message_id": 1_000_000 + number,
         "group_id": 2 * self_id,
         "user_id": 3 * self_id,
-        "anonymous": None,
         "message": [{"type": "text", "data": {"text": text}}],
         "raw_message": text,
         "font": 0,
-        "sender": {"user_id": 3 * self_id, "nickname": "小明", "card": "", "role": "member"},
+        "sender": {"user_id": 3 * self_id, "nickname": "小明", "role": "member"},
     }
 
 

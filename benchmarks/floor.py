@@ -16,9 +16,7 @@ from .application import Tally, loads
 __all__ = ["FloorProtocol"]
 
 _NO_CONTENT = (
-    b"HTTP/1.1 204 No Content\r\n"
-    b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
-    b"Server: floor\r\n\r\n"
+    b"HTTP/1.1 204 No Content\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nServer: floor\r\n\r\n"
 )
 
 
@@ -56,7 +54,7 @@ class FloorProtocol(asyncio.Protocol):
 
 
 class _FloorWebSocket(asyncio.Protocol):
-    """Answers each frame, which it takes to be a masked text of 126 bytes to 64 KiB in one piece."""
+    """Answers each frame; takes it to be one text of 126 bytes to 64 KiB, masked, in one piece."""
 
     def __init__(self, transport: asyncio.Transport, tally: Tally, self_id: str) -> None:
         self._transport = transport

@@ -1,6 +1,6 @@
 """The load generator: several connections, each with one event on its way at a time.
 
-It must not be what limits the server, so that everything is built beforehand: it compares what comes
+It must not be what limits the server, so everything is built beforehand: it compares what comes
 with what has to come, and writes the next event. Every answer is checked, and the first wrong one
 ends the run: a server that is fast because it does something else is of no use as a peer.
 """
@@ -21,7 +21,6 @@ from . import bodies, wire
 __all__ = ["JOBS", "Job", "Load", "LoadError", "Measurement"]
 
 _DISTINCT_EVENTS = 16
-_PATIENCE = 10.0
 _MAX_HEAD = 65_536
 
 
@@ -167,7 +166,7 @@ class _WebSocketClient(_Client):
         self._load.idle()
 
     def _take_frame(self) -> bool:
-        """Take the right answer, or a ping of at most 125 bytes (RFC 6455, 5.5.2), from the buffer."""
+        """Take the right answer, or a ping (RFC 6455, 5.5.2), from the buffer."""
         buffer = self._buffer
         if buffer[:1] == b"\x89" and len(buffer) >= 2:
             end = 2 + buffer[1]
@@ -200,6 +199,8 @@ class Load:
         """Events that have had their answer."""
         self.pausing = True
         """Whether a connection sends no further event when it has its answer."""
+        self.patience = 10.0
+        """For how many seconds connections and answers are waited for."""
         self._server_clock = server_clock
         self._clients: list[_Client] = []
         self._connections = 0
@@ -209,11 +210,11 @@ class Load:
         self._woken: asyncio.Future[None] | None = None
 
     async def connect(self, job: Job, address: tuple[str, int], connections: int) -> None:
-        """Open the connections, and WebSockets on them where the job is theirs. Raises LoadError."""
+        """Open the connections, with a WebSocket on each if that is the job. Raises LoadError."""
         self._connections = connections
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(self.patience):
                 for number in range(connections):
                     make_client = partial(job, self, bodies.first_self_id + number)
                     _, client = await loop.create_connection(make_client, *address)
@@ -253,10 +254,10 @@ class Load:
 
     async def _until_idle(self) -> None:
         if self._idle < self._connections:
-            await self._wait(_PATIENCE)
+            await self._wait(self.patience)
         if self._idle < self._connections:
             missing = self._connections - self._idle
-            raise LoadError(f"no answer came on {missing} connections within {_PATIENCE} s")
+            raise LoadError(f"no answer came on {missing} connections within {self.patience} s")
 
     async def _wait(self, seconds: float) -> None:
         """Wait that long, or until all connections are idle. Raises LoadError if one fails."""

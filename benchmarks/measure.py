@@ -1,9 +1,9 @@
 """Runs the servers and the load on them, in turns.
 
-CPU time is steadier than time, but no constant: what else runs on a machine, or on its host, takes
-caches and half of a core. So the servers take turns of a tenth of a second (A B A B ...), that what
-happens meanwhile happens to all of them. And in each round they are started afresh, since the layout
-of a process's memory and its hash seed move a figure by some per cent, and belong into its spread.
+CPU time is no constant either: what else runs on a machine, or on the host of a virtual one, takes
+caches and half of a core. So the servers take turns of a tenth of a second (A B A B ...), and what
+happens meanwhile happens to all of them. In each round they are started afresh, since the layout of
+a process's memory and its hash seed move a figure by some per cent, which belong into its spread.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Sample:
 
 
 class ServerProcess:
-    """A server in a process of its own, while an `async with` block runs; it ends with the block."""
+    """A server in a process of its own, which ends with the `async with` block."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject

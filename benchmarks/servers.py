@@ -1,8 +1,8 @@
-"""The servers under measure, each in a process of its own: `python -m benchmarks.servers NAME LOOP`.
+"""The servers under measure, each a process: `python -m benchmarks.servers NAME LOOP`.
 
-The process prints `{"port": N}` when it can be connected to, serves until its standard input ends (so
-that it cannot outlive whoever started it), and prints `{"handled": N}`, the number of events that
-its bot was called with.
+It prints `{"port": N}` when it can be connected to, serves until its standard input ends (so that
+it cannot outlive whoever started it), and prints `{"handled": N}`, the number of events that its
+bot was called with.
 
 All listen on 127.0.0.1, write no access log, and log from warnings upwards.
 """
@@ -22,7 +22,7 @@ from typing import Any
 from .application import BareApp, Tally, make_driver
 from .floor import FloorProtocol
 
-__all__ = ["LOOPS", "SERVERS"]
+__all__ = ["HOST", "LOOPS", "SERVERS"]
 
 HOST = "127.0.0.1"
 LOOPS = ("asyncio", "uvloop")
@@ -81,6 +81,18 @@ SERVERS: dict[str, Serving] = {
 }
 
 
+def _settle_memory() -> None:
+    """Bring the C library's allocator to where it gets in any process that runs for a while.
+
+    asyncio's own loop asks for 256 KiB for each read. glibc takes that from the system and gives
+    it back each time (some 20 us), until a block of that size or more was freed once; from then on
+    it keeps such blocks (mallopt(3), M_MMAP_THRESHOLD). Whether a server frees one while it starts
+    is an accident (of whether Python had to compile a module, for instance) and nobody's merit.
+    """
+    block = bytes(4 * 2**20)
+    del block
+
+
 async def _stdin_ends() -> None:
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
@@ -104,6 +116,7 @@ def main() -> None:
     parser.add_argument("name", choices=SERVERS)
     parser.add_argument("loop", choices=LOOPS)
     arguments = parser.parse_args()
+    _settle_memory()
     factory = None
     if arguments.loop == "uvloop":
         factory = importlib.import_module("uvloop").new_event_loop

@@ -18,7 +18,7 @@ from .errors import StartupError
 from .hooks import call_hook, name_of
 from .model import Request, Response
 from .net.clock import LoopClock
-from .net.server import Server, run
+from .net.server import MOMENT, Server, run
 
 __all__ = ["Driver"]
 
@@ -154,7 +154,7 @@ class _DriverApplication(abc.Application):
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._serving = False
-        self._clock: LoopClock | None = None
+        self._clock: LoopClock
         self._dispatcher: Dispatcher | None = None
 
     @property
@@ -192,39 +192,36 @@ class _DriverApplication(abc.Application):
 
     async def _start_up(self, hook: Callable[..., Any]) -> None:
         try:
-            await call_hook(hook)
+            await _call(hook)
         except Exception as error:
             logger.error("The start-up hook %s failed", name_of(hook), exc_info=error)
             raise StartupError(f"the start-up hook {name_of(hook)} failed: {error!r}") from error
 
     async def _shut_down(self) -> None:
         """Run the shut-down hooks, within bounds: the server bounds it only if it had started."""
-        timeout = self._driver._server_config.shutdown_timeout
+        timeout = max(MOMENT, self._driver._server_config.shutdown_timeout)
         try:
             async with asyncio.timeout(timeout):
-                await self._cut_off(timeout * _SHARE)
+                await self._cut_off(max(MOMENT / 4, timeout * _SHARE))
                 await self._run_shutdown_hooks()
         except TimeoutError:
             logger.error("The shut-down took longer than %g s", timeout)
         finally:
             self._serving = False
-            if self._clock is not None:
-                self._clock.stop()
+            self._clock.stop()
 
     async def _cut_off(self, share: float) -> None:
         """End what is left of events and of bots' hooks, each in its share of the time."""
         hooks = self._driver._bot_hooks
-        if not await _ends_within(share, self.dispatcher.cancel()):
-            logger.error("Events are still being handled although they were cancelled")
-        await _ends_within(share, hooks.join())
-        if not await _ends_within(share, hooks.cancel()):
-            logger.error("Hooks of bots are still running although they were cancelled")
+        await _within(share, self.dispatcher.cancel(), "Events go on although they were cancelled")
+        await _within(share, hooks.join(), "Hooks of bots have not ended in time")
+        await _within(share, hooks.cancel(), "Hooks of bots go on although they were cancelled")
 
     async def _run_shutdown_hooks(self) -> None:
         left = list(self._driver._shutdown_hooks)
         while left:
             try:
-                await call_hook(left[0])
+                await _call(left[0])
             except Exception:
                 logger.exception("The shut-down hook %s failed", name_of(left[0]))
             except asyncio.CancelledError:
@@ -249,14 +246,26 @@ class _DriverApplication(abc.Application):
             await self._driver._bot_hooks.join()
 
 
-async def _ends_within(seconds: float, work: Coroutine[Any, Any, None]) -> bool:
-    """Await `work`, but no longer; gives whether it had ended."""
+async def _call(hook: Callable[..., Any]) -> None:
+    """Call a hook. If it is cancelled by itself and not from outside, that is an error of its own."""
+    task = asyncio.current_task()
+    assert task is not None
+    cancelling = task.cancelling()
+    try:
+        await call_hook(hook)
+    except asyncio.CancelledError as error:
+        if task.cancelling() > cancelling:
+            raise
+        raise RuntimeError("expected the hook to return, it awaited what was cancelled") from error
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, None], otherwise: str) -> None:
+    """Await `work`, but no longer; `otherwise` is logged if it has not ended then."""
     try:
         async with asyncio.timeout(seconds):
             await work
     except TimeoutError:
-        return False
-    return True
+        logger.error(otherwise)
 
 
 def _understand(keywords: Mapping[str, Any]) -> dict[str, Any]:

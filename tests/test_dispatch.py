@@ -619,7 +619,9 @@ async def test_events_over_the_bound_of_all_are_parked_and_handled_in_order() ->
     host = Host(max_pending=3)
     websockets = [await host.connect(self_id=str(number)) for number in range(3)]
     for websocket in websockets:
-        websocket.peer_sends(*numbered(5, wait="gate", of=websocket.request.headers.get("x-self-id")))
+        websocket.peer_sends(
+            *numbered(5, wait="gate", of=websocket.request.headers.get("x-self-id"))
+        )
     await settle()
     assert len(host.adapter.messages) == 3
     host.adapter.release("gate")
@@ -938,7 +940,11 @@ async def test_a_reconnect_storm_leaves_one_connection_and_nothing_else() -> Non
     assert [task.exception() is None for task in storm].count(True) == 1
     await host.driver._bot_hooks.join()
     assert (len(connects), len(disconnects), len(host.driver.bots)) == (1, 0, 1)
-    assert (host.clock.pending, host.dispatcher._probes, host.dispatcher._entering) == (0, {}, set())
+    assert (host.clock.pending, host.dispatcher._probes, host.dispatcher._entering) == (
+        0,
+        {},
+        set(),
+    )
 
 
 # The end.
@@ -1018,4 +1024,3 @@ async def test_a_request_that_waits_for_a_place_while_all_is_cancelled_gets_503(
     await host.dispatcher.cancel()
     host.clock.advance(60)
     assert (await waiting).status_code == 503
-

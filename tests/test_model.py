@@ -215,6 +215,11 @@ def test_a_reason_that_utf_8_cannot_carry_is_told_as_far_as_it_can() -> None:
     assert refusal(RequestDenied(403, "a\ud800b")).body == b"a?b\n"
 
 
+@pytest.mark.parametrize("status_code", [400, 599])
+def test_every_status_from_400_to_599_refuses(status_code: int) -> None:
+    assert refusal(RequestDenied(status_code, "no")).status_code == status_code
+
+
 def test_a_status_of_the_standard_library_is_a_status() -> None:
     assert refusal(RequestDenied(HTTPStatus.FORBIDDEN, "no")).status_code == 403
 

@@ -46,6 +46,8 @@ _BODY_PROGRESS = 1_024
 _OURS = frozenset(["connection", "content-length", "date", "server", "transfer-encoding"])
 #: Statuses of answers without a body (RFC 9110, 6.4.1), and so without a length (8.6).
 _NO_BODY = frozenset([204, 304])
+#: What is no failure of a handler: a refusal, and a cancellation, of which `Tasks` tells in the log.
+_NO_FAILURE = (HTTPError, asyncio.CancelledError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +159,8 @@ class HTTPConnection:
         self._buffer += data
         if self._turn is None and self._state in _READING:
             self._advance()
-        elif len(self._buffer) > self._context.http.read_ahead:
-            self._stream.pause_reading()
+        else:
+            self._read_on()
 
     def eof_received(self) -> None:
         """The peer will send no more; what it has sent is still answered, but for a WebSocket."""
@@ -199,12 +201,14 @@ class HTTPConnection:
         self._turn = asyncio.get_running_loop().call_soon(self._advance)
 
     def _read_on(self) -> None:
-        """Everything that came is read: wait for more, or end where no more will come."""
+        """Wait for more, or end where no more will come; keep no more than may be read ahead."""
         if self._turn is None and self._state in _READING:
             if self._eof:
                 self._end()
             else:
                 self._stream.resume_reading()
+        elif len(self._buffer) > self._context.http.read_ahead:
+            self._stream.pause_reading()
 
     def _step(self) -> bool:
         """Read one element; gives whether more of the same request is to be read."""
@@ -261,7 +265,7 @@ class HTTPConnection:
         for event in self._read(element):
             if isinstance(event, h11.Data):
                 self._body += event.data
-            elif isinstance(event, h11.EndOfMessage):
+            else:
                 self._request.body = bytes(self._body)
                 self._body.clear()
                 self._complete(self._request)
@@ -276,17 +280,21 @@ class HTTPConnection:
             while not isinstance(event := self._h11.next_event(), type):
                 events.append(event)
         except h11.RemoteProtocolError as error:
-            raise HTTPError(error.error_status_hint, str(error)) from error
+            raise HTTPError(error.error_status_hint, f"expected HTTP/1.1, {error}") from error
         return events
 
     # Answering.
 
     def _complete(self, request: Request) -> None:
         """A request is all there: give it to the application."""
-        self._state = _State.RESPONDING
+        self._hand_over(_State.RESPONDING)
+        self._context.tasks.start(self._respond(request), request)
+
+    def _hand_over(self, state: _State) -> None:
+        """From now on it is the application that takes its time."""
+        self._state = state
         self._deadline.set(None)
         self._began = self._context.clock.time()
-        self._context.tasks.start(self._respond(request), request)
 
     async def _respond(self, request: Request) -> None:
         try:
@@ -302,6 +310,9 @@ class HTTPConnection:
             await self._stream.drain()
         except ConnectionLost:
             return
+        except asyncio.CancelledError:
+            self._end()
+            raise
         self._next()
 
     def _next(self) -> None:
@@ -320,9 +331,9 @@ class HTTPConnection:
     def refuse(self, error: BaseException) -> None:
         """Answer what went wrong and end the connection: the one place where requests are refused.
 
-        What is no HTTPError is a failure of ours, and logged as one.
+        What nobody meant to happen is logged with its traceback.
         """
-        if not isinstance(error, HTTPError):
+        if not isinstance(error, _NO_FAILURE):
             logger.error("%s: the handler failed", self, exc_info=error)
         if self._state is _State.DONE:
             return
@@ -347,11 +358,12 @@ class HTTPConnection:
             ],
             reason=response.reason.encode(),
         )
-        data = self._h11.send(event)
+        parts = [self._h11.send(event)]
         is_head = self._request is not None and self._request.method == "HEAD"
         if response.status_code not in _NO_BODY and not is_head:
-            data += self._h11.send(h11.Data(data=response.body))
-        self._write(data + self._h11.send(h11.EndOfMessage()))
+            parts.append(self._h11.send(h11.Data(data=response.body)))
+        parts.append(self._h11.send(h11.EndOfMessage()))
+        self._write(b"".join(parts))
         self._log_access(response.status_code)
 
     def _headers(self, response: Response) -> Iterator[tuple[str, str]]:
@@ -392,9 +404,7 @@ class HTTPConnection:
         self._opening = handshake.check(request)
         if self._context.deflate is not None:
             self._agreed = extensions.negotiate(self._opening.extensions, self._context.deflate)
-        self._state = _State.UPGRADING
-        self._deadline.set(None)
-        self._began = self._context.clock.time()
+        self._hand_over(_State.UPGRADING)
         websocket = self._websocket = WebSocketConnection(
             self._stream, request, self._context.clock, self._context.websocket, upgrade=self
         )
@@ -419,9 +429,10 @@ class HTTPConnection:
         if not websocket.accepted:
             self.refuse(error)
             return
-        # To refuse a client that has left meanwhile is nobody's mistake.
-        if not (websocket.closed and isinstance(error, HTTPError)):
+        if not isinstance(error, _NO_FAILURE):
             logger.error("%s: the handler failed", websocket, exc_info=error)
+        elif isinstance(error, HTTPError) and not websocket.closed:
+            logger.error("%s: accepted, so not refused with %s", websocket, escape(str(error)))
         await websocket.close(1011)
 
     def accept(
@@ -443,7 +454,6 @@ class HTTPConnection:
         self._websocket = None
         self._leave()
         self._stream.push(websocket)
-        self._stream.resume_reading()
         self._context.connections[self._stream] = websocket
         return Session(self._context.websocket.frames, extension=extension), ahead
 
@@ -456,10 +466,10 @@ class HTTPConnection:
             self._end(linger=False)
         elif self._state is _State.BODY:
             self.refuse(
-                HTTPError(408, f"expected the body to go on within {limits.body_timeout} s")
+                HTTPError(408, f"expected more of the body within {limits.body_timeout:g} s")
             )
         else:
-            self.refuse(HTTPError(408, f"expected a request within {limits.head_timeout} s"))
+            self.refuse(HTTPError(408, f"expected a request within {limits.head_timeout:g} s"))
 
     def _end(self, *, linger: bool = True) -> None:
         """The one place where an HTTP connection is closed."""

@@ -28,7 +28,7 @@ from .stream import Stream, StreamLimits
 from .tasks import Tasks
 from .websocket import WebSocketLimits
 
-__all__ = ["FORCED", "NOT_STARTED", "Server", "run"]
+__all__ = ["FORCED", "MOMENT", "NOT_STARTED", "Server", "run"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +36,13 @@ FORCED = 1
 """Exit code of a stop that a second signal forced."""
 NOT_STARTED = 3
 """Exit code if the server could not start."""
+MOMENT = 0.1
+"""How long what is cut off gets at least to end properly, in seconds, even if the stop is forced."""
 
 #: The part of `shutdown_timeout` that is kept for when the time is over: for the shut-down hooks,
 _RESERVE = 1 / 6
 #: and of that the part in which what is cut off may still end properly,
 _FAREWELL = 1 / 4
-#: but that many seconds at least.
-_MOMENT = 0.1
 
 #: The server whose connection the running code was called by: a handler, a hook of a bot.
 _called_by: ContextVar[Server | None] = ContextVar("called_by", default=None)
@@ -179,24 +179,24 @@ class Server:
             logger.info("Stopped")
 
     def _force(self) -> None:
-        """Wait for nothing any more."""
+        """Wait for nothing any more, and leave off what is waited for."""
         logger.warning("Stopping at once")
         self.forced = True
         self._end = 0.0
         if self._patience is not None and not self._patience.expired():
             self._patience.reschedule(0)
 
-    async def _wait_for(self, seconds: float, work: Coroutine[Any, Any, object]) -> bool:
-        """Await `work`, until the time is over or the stop is forced; gives whether it ended."""
+    async def _wait_for(self, seconds: float, work: Coroutine[Any, Any, object]) -> None:
+        """Await `work` until it has ended, the time is over, or `_force` is called."""
         try:
-            async with asyncio.timeout(seconds) as self._patience:
+            async with asyncio.timeout(max(MOMENT, seconds)) as self._patience:
                 await work
         except TimeoutError:
+            if not self.forced:
+                logger.warning("Not everything has ended in time; what is left is cut off")
             self.forced = True
-            return False
         finally:
             self._patience = None
-        return True
 
     @property
     def _time_left(self) -> float:
@@ -214,8 +214,7 @@ class Server:
         self._end = asyncio.get_running_loop().time() + timeout
         logger.info("Stopping; what has begun has %g s to end", timeout)
         try:
-            if not await self._wait_for(timeout * (1 - _RESERVE), self._finish()):
-                logger.warning("Not everything has ended in time; what is left is cut off")
+            await self._wait_for(timeout * (1 - _RESERVE), self._finish())
         except Exception:
             self.forced = True
             logger.exception("The application cannot stop; what is left is cut off")
@@ -244,13 +243,8 @@ class Server:
         """End what is left, and name it in the log; a handler that goes on is left behind."""
         for listener in self._listeners:
             await listener.close()
-        await self._wait_for(max(_MOMENT, self._time_left * _FAREWELL), self._farewell())
-        for stream, connection in list(self._connections.items()):
-            logger.warning("%s: cut off", connection)
-            stream.abort()
-        await self._connections.none_of(object)
-        if self._tasks:
-            logger.error("%d handlers go on although they were cancelled", len(self._tasks))
+        await self._wait_for(self._time_left * _FAREWELL, self._farewell())
+        await self._abort()
 
     async def _farewell(self) -> None:
         """Let those that are cut off end properly, if they do so in a moment."""
@@ -258,6 +252,14 @@ class Server:
             connection.shut_down()
         await self._tasks.cancel()
         await self._connections.none_of(object)
+
+    async def _abort(self) -> None:
+        for stream, connection in list(self._connections.items()):
+            logger.warning("%s: cut off", connection)
+            stream.abort()
+        await self._connections.none_of(object)
+        if self._tasks:
+            logger.error("%d handlers go on although they were cancelled", len(self._tasks))
 
 
 def _context(

@@ -47,18 +47,16 @@ class Tasks:
         """
         loop = asyncio.get_running_loop()
         task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **self._options)
-        if task.done():
-            self._ended(task, cause, done)
-        else:
-            self._held[task] = cause, done
-            task.add_done_callback(self._release)
+        self._held[task] = cause, done
+        see_to_its_end = self._ended if task.done() else self._hold
+        see_to_its_end(task)
         return task
 
-    def _release(self, task: asyncio.Task[Any]) -> None:
-        cause, done = self._held.pop(task)
-        self._ended(task, cause, done)
+    def _hold(self, task: asyncio.Task[Any]) -> None:
+        task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[Any], cause: object, done: Done | None) -> None:
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        cause, done = self._held.pop(task)
         if task.cancelled():
             # Whoever cancels a task knows of it; one that ends so by itself would end unseen.
             if not task.cancelling():
@@ -88,8 +86,8 @@ class Tasks:
         while held := self._others():
             for task in held:
                 cause, _ = self._held[task]
-                logger.warning("%s: cancelled, it had not ended in time", _brief(cause))
-                task.cancel()
+                if task.cancel():
+                    logger.warning("%s: cancelled, it had not ended in time", _brief(cause))
             await asyncio.wait(held)
 
     def _others(self) -> list[asyncio.Task[Any]]:

@@ -16,6 +16,7 @@ from typing import Protocol
 from .. import abc
 from ..errors import ConnectionLost, HTTPError, ProtocolViolation, WebSocketClosed
 from ..inbox import Inbox
+from ..logs import escape
 from ..model import Request
 from ..wire.closing import ABNORMAL_CLOSURE, GOING_AWAY, check_code
 from ..wire.frames import FrameLimits
@@ -126,7 +127,7 @@ class WebSocketConnection(abc.WebSocketConnection):
             self._open(session)
 
     def __str__(self) -> str:
-        return f"WebSocket {self.request.path}"
+        return f"WebSocket {escape(self.request.path)}"
 
     # Opening.
 

@@ -6,7 +6,6 @@ and to log where it logs.
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from nonebot.drivers import Driver as NoneBotDriver
@@ -49,6 +48,6 @@ class Driver(StandaloneDriver, NoneBotDriver):  # type: ignore[misc]
         """
         if app is not None and self.config.debug:
             kwargs["app"] = app
-        # What is too low to be shown is for NoneBot's filter to say, and may change at any time.
-        level = kwargs.pop("log_level", None) or self.config.log_level or logging.DEBUG
+        # Else the level that `attach` has left: NoneBot's filter, which may change, does the rest.
+        level = kwargs.pop("log_level", None) or self.config.log_level or self.logger.level
         super().run(host, port, *args, log_level=level, **kwargs)

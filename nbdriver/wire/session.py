@@ -7,7 +7,6 @@ refuses to send what still has to be answered once the peer's Close has come.
 
 from __future__ import annotations
 
-import io
 from typing import NamedTuple
 
 from wsproto.extensions import Extension
@@ -56,7 +55,7 @@ class Session:
     ) -> None:
         self._protocol = FrameProtocol(client, [] if extension is None else [extension])
         self._cutter = FrameCutter(limits, masked=not client, compressed=extension is not None)
-        self._parts: io.StringIO | io.BytesIO | None = None
+        self._parts = bytearray()
 
     def next_event(self, buffer: bytearray) -> Event | None:
         """Take the next event from `buffer`; None if it is not all there.
@@ -89,19 +88,16 @@ class Session:
     def _assemble(self, payload: str | bytes, finished: bool) -> str | bytes | None:
         """The whole message, once its last piece is there.
 
-        What is there is kept in one piece: a message of 16 MiB may come byte by byte, and an object
-        for each would be a hundred times as much.
+        What is there is kept as bytes: a message of 16 MiB may come byte by byte, and an object for
+        each would be thirty times as much.
         """
-        parts = self._parts
-        if parts is None:
-            if finished:
-                return payload
-            parts = self._parts = io.StringIO() if isinstance(payload, str) else io.BytesIO()
-        parts.write(payload)  # type: ignore[arg-type]  # a message is all text or all bytes (5.4)
+        if finished and not self._parts:
+            return payload
+        self._parts += payload.encode() if isinstance(payload, str) else payload
         if not finished:
             return None
-        self._parts = None
-        return parts.getvalue()
+        whole, self._parts = self._parts, bytearray()
+        return whole.decode() if isinstance(payload, str) else bytes(whole)
 
     def message(self, message: str | bytes) -> bytes:
         """The frame of a message. Raises ValueError for text that UTF-8 cannot carry."""

@@ -10,7 +10,7 @@ import nonebot
 from nonebot.adapters.cqhttp import Bot
 
 
-def mark(text):
+def mark(text: str) -> None:
     """Tell the test what happened."""
     sys.stdout.write(f"MARK {text}\n")
     sys.stdout.flush()
@@ -24,22 +24,22 @@ nonebot.load_plugin("plain")
 
 
 @driver.on_startup
-async def started():
+async def started() -> None:
     mark("startup")
 
 
 @driver.on_shutdown
-async def stopped():
+async def stopped() -> None:
     mark("shutdown")
 
 
 @driver.on_bot_connect
-async def connected(bot):
-    mark(f"connect {bot.self_id} {bot.type} {sorted(nonebot.get_bots()) == sorted(driver.bots)}")
+async def connected(bot: Bot) -> None:
+    mark(f"connect {bot.self_id} {bot.type} {bot.self_id in nonebot.get_bots()}")
 
 
 @driver.on_bot_disconnect
-async def disconnected(bot):
+async def disconnected(bot: Bot) -> None:
     mark(f"disconnect {bot.self_id} {bot.self_id in nonebot.get_bots()}")
 
 

@@ -50,7 +50,7 @@ def start(
     platform: PlatformAPI, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[Host], BotProcess]]:
     """Gives the bot that runs for all tests on a driver; what it logs as an error fails the run."""
-    roots = platform.roots(iter(SELF_IDS))
+    roots = platform.roots(SELF_IDS)
     settings = {"CQHTTP_ACCESS_TOKEN": TOKEN, "API_ROOT": roots}
     bots: dict[Host, BotProcess] = {}
     with ExitStack() as stack:

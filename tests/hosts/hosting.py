@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -79,6 +79,7 @@ class BotProcess:
     ) -> None:
         self.host = host
         self.port = int(str(settings.get("PORT", free_port())))
+        self._raw_lines: list[str] = []
         self._lines: list[str] = []
         self._ended = False
         self._changed = threading.Condition()
@@ -107,15 +108,12 @@ class BotProcess:
         assert self._process.stdout is not None
         with self._process.stdout as output:
             for line in output:
-                self._add(line.rstrip("\n"))
-        self._add(None)
-
-    def _add(self, line: str | None) -> None:
+                with self._changed:
+                    self._raw_lines.append(line.rstrip("\n"))
+                    self._lines.append(_COLOURS.sub("", self._raw_lines[-1]))
+                    self._changed.notify_all()
         with self._changed:
-            if line is None:
-                self._ended = True
-            else:
-                self._lines.append(line)
+            self._ended = True
             self._changed.notify_all()
 
     @property
@@ -127,12 +125,13 @@ class BotProcess:
     def raw_lines(self) -> list[str]:
         """All that it has said, with its colours."""
         with self._changed:
-            return list(self._lines)
+            return list(self._raw_lines)
 
     @property
     def lines(self) -> list[str]:
         """All that it has said, without colours."""
-        return [_COLOURS.sub("", line) for line in self.raw_lines]
+        with self._changed:
+            return list(self._lines)
 
     @property
     def output(self) -> str:
@@ -143,17 +142,13 @@ class BotProcess:
         """Wait for a line that has `text` in it, and give it; colours do not count."""
 
         def found() -> list[str]:
-            return [line for line in map(self._plain, self._lines) if text in line]
+            return [line for line in self._lines if text in line]
 
         with self._changed:
             self._changed.wait_for(lambda: self._ended or found(), PATIENCE)
             lines = found()
         assert lines, f"expected a line with {text!r}, got:\n{self.output}"
         return lines[0]
-
-    @staticmethod
-    def _plain(line: str) -> str:
-        return _COLOURS.sub("", line)
 
     def listens(self) -> BotProcess:
         """Wait until it listens."""
@@ -226,7 +221,7 @@ class PlatformAPI:
     port: int
     calls: dict[str, Queue[tuple[str, Any]]] = field(default_factory=dict)
 
-    def roots(self, self_ids: Iterator[str]) -> dict[str, str]:
+    def roots(self, self_ids: Iterable[str]) -> dict[str, str]:
         """NoneBot's `API_ROOT` for these bots."""
         for self_id in self_ids:
             self.calls[self_id] = Queue()

@@ -14,11 +14,11 @@ whoami = on_command("whoami", to_me())
 
 
 @repeat.handle()
-async def say_it_again(bot: Bot, event: MessageEvent):
+async def say_it_again(bot: Bot, event: MessageEvent) -> None:
     await bot.send_private_msg(user_id=event.user_id, message=event.get_plaintext())
 
 
 @whoami.handle()
-async def tell(bot: Bot, event: MessageEvent):
+async def tell(bot: Bot, event: MessageEvent) -> None:
     info = await bot.get_login_info()
     await bot.send_private_msg(user_id=event.user_id, message=f"我是{info['nickname']}")

@@ -32,7 +32,7 @@ print(json.dumps({
     "is a driver of NoneBot's": isinstance(driver, theirs),
     "type": driver.type,
     "env": driver.env,
-    "its configuration": driver.config is nonebot.get_driver().config,
+    "configuration": isinstance(driver.config, nonebot.config.Config),
     "logger": driver.logger.name,
     "app": nonebot.get_app() is driver.server_app,
     "asgi": callable(nonebot.get_asgi()),
@@ -61,7 +61,8 @@ def test_it_is_a_driver_of_nonebots_with_our_name(facts: dict[str, Any]) -> None
 
 
 def test_nonebots_own_questions_are_answered(facts: dict[str, Any]) -> None:
-    assert (facts["app"], facts["asgi"], facts["bots"]) == (True, True, {})
+    assert (facts["configuration"], facts["app"], facts["asgi"]) == (True, True, True)
+    assert facts["bots"] == {}
 
 
 def test_nothing_of_nonebots_driver_is_left_in_use(facts: dict[str, Any]) -> None:

@@ -45,7 +45,7 @@ def test_the_hooks_run_when_a_bot_connects_and_when_it_has_gone(
     bot: BotProcess, self_id: str
 ) -> None:
     with connected(bot, self_id):
-        # The hook sees a bot of the adapter's type, that is in NoneBot's list.
+        # The hook sees a bot of the adapter's type, which is in NoneBot's list by then.
         assert bot.says(f"MARK connect {self_id} ").endswith("cqhttp True")
         assert f"MARK disconnect {self_id} " not in bot.output
     assert bot.says(f"MARK disconnect {self_id} ").endswith("False")

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from typing import Any
 
@@ -100,10 +100,10 @@ async def serving(app: abc.Application, **given: Any) -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-def lines(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
+def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """Gives what was logged so far, line by line."""
     caplog.set_level(logging.INFO)
-    yield lambda: [record.getMessage() for record in caplog.records]
+    return lambda: [record.getMessage() for record in caplog.records]
 
 
 async def connect(server: Server) -> Peer:
@@ -129,7 +129,7 @@ async def open_websocket(server: Server, path: str = "/") -> Peer:
     return peer
 
 
-CLOSE_1001 = b"\x88\x1e\x03\xe9the server is shutting down"[:2]
+CLOSE_1001 = b"\x88\x1d\x03\xe9the server is shutting down"
 CLOSE_FROM_PEER = b"\x88\x82\x00\x00\x00\x00\x03\xe9"
 
 
@@ -227,7 +227,9 @@ async def test_a_port_that_is_taken_is_one_clear_error_and_what_had_started_is_s
         with pytest.raises(StartupError) as caught:
             async with Server(app, settings(port=address[1])):
                 raise AssertionError("it listens")
-    assert str(caught.value).startswith(f"cannot listen on 127.0.0.1, port {address[1]}: Address al")
+    assert str(caught.value).startswith(
+        f"cannot listen on 127.0.0.1, port {address[1]}: Address al"
+    )
     assert app.order == ["start", "stop"]
 
 
@@ -312,7 +314,9 @@ async def test_listening_ends_first_while_requests_that_have_begun_are_finished(
 async def test_a_request_of_which_a_part_has_come_is_finished_too() -> None:
     async with serving(App()) as server:
         peer = await connect(server)
-        peer.send(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        peer.send(
+            b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+        )
         await peer.read(b"100 Continue\r\n\r\n")
         closing_it = asyncio.create_task(server.close())
         await settle()
@@ -640,8 +644,10 @@ async def test_an_application_that_fails_to_drain_is_logged_and_stopped_all_the_
     async with serving(app) as server:
         peer = await open_websocket(server)
         await peer.read(b"\r\n\r\n")
-        await server.close()
+        closing_it = asyncio.create_task(server.close())
+        await peer.read(CLOSE_1001)
         hang_up(peer)
+        await closing_it
     assert server.forced
     assert app.order[-1] == "stop"
     assert "The application cannot stop; what is left is cut off" in caplog.text
@@ -665,9 +671,9 @@ async def test_an_error_of_the_block_and_one_of_the_shut_down_are_passed_on() ->
 
 async def test_the_settings_are_handed_on() -> None:
     app = App()
-    limits = {"max_head": 300, "max_body": 5, "server_header": "me", "deflate": True}
+    limits = {"max_target": 100, "max_body": 5, "server_header": "me", "deflate": True}
     async with serving(app, **limits) as server:
-        peer = await ask(server, "/" + "x" * 300)
+        peer = await ask(server, "/" + "x" * 100)
         assert (await peer.read_to_end()).startswith(b"HTTP/1.1 414 ")
         hang_up(peer)
         peer = await connect(server)
@@ -725,6 +731,19 @@ def test_a_signal_stops_it_with_exit_code_0_and_the_old_handlers_are_put_back(
         signal.signal(signal.SIGTERM, previous)
     assert app.order == ["start", "drain", "drain", "stop"]
     assert lines()[-1] == "Stopped"
+
+
+def test_a_signal_is_heard_whenever_it_comes() -> None:
+    later: list[Any] = []
+
+    async def start(app: App) -> None:
+        async def send() -> None:
+            await settle()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        later.append(asyncio.get_running_loop().create_task(send()))
+
+    assert run(App(start=start), settings()) == 0
 
 
 def test_a_second_signal_forces_the_stop_with_exit_code_1() -> None:
@@ -831,7 +850,9 @@ def test_outside_of_the_main_thread_signals_are_left_alone() -> None:
 
 
 async def test_inside_of_an_event_loop_the_error_says_what_to_use() -> None:
-    with pytest.raises(RuntimeError, match=r"use: async with driver.serve\(\) as server: await ser"):
+    with pytest.raises(
+        RuntimeError, match=r"use: async with driver.serve\(\) as server: await ser"
+    ):
         run(App(), settings())
 
 

@@ -1,1 +1,1 @@
-"""What the tests share: connections in memory, peers that speak bytes, bots, and a count of what is left."""
+"""What the tests share: connections in memory, peers that speak bytes, bots, event loops."""

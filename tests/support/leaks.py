@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from .peer import PATIENCE
 
+_OPEN_FILES = Path("/proc/self/fd")
+
 
 def open_files() -> int:
     """How many file descriptors the process has open."""
-    return len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    return len(list(_OPEN_FILES.iterdir())) if _OPEN_FILES.exists() else 0
 
 
 @asynccontextmanager

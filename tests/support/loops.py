@@ -1,62 +1,47 @@
-"""Event loops for tests: one whose time is ours, and the ways to run a test on a loop of its own."""
+"""A test on each event loop that people run us on."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import selectors
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-__all__ = ["JumpingLoop", "jumping"]
+import pytest
+import uvloop
+
+from .leaks import nothing_left
+from .peer import settle
+
+LOOPS = {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+
+#: Seconds after which a test that is stuck fails; many connections on a busy machine take a while.
+LIMIT = 60.0
 
 
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """Nothing waits here: when there is nothing left to do, the time jumps to the next timer.
-
-    So whatever waits for time can be tested on a real loop, to its last digit, and no time passes.
-    """
-
-    def __init__(self) -> None:
-        # Not at a whole number, or timers would look better aligned than they are.
-        self._now = 1000.1
-        super().__init__(_Jump(self))
-
-    def time(self) -> float:
-        return self._now
-
-    def jump(self, seconds: float | None) -> None:
-        if seconds is None:
-            raise RuntimeError("expected something to wait for: nothing will ever happen here")
-        self._now += seconds
-
-    @property
-    def timers(self) -> int:
-        """How many timers are set."""
-        scheduled: list[asyncio.TimerHandle] = getattr(self, "_scheduled")  # noqa: B009
-        return sum(not handle.cancelled() for handle in scheduled)
+async def warm_up() -> None:
+    """Let the loop open what it opens with its first connection and keeps (uvloop: /dev/null)."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+    transport.close()
+    theirs.close()
+    await settle()
 
 
-class _Jump(selectors.DefaultSelector):
-    """Looks at the sockets without waiting; what would be waited for is over at once."""
+def on_each_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[str], None]:
+    """Run `test` on asyncio's loop and on uvloop, and see that it leaves nothing behind."""
 
-    def __init__(self, loop: JumpingLoop) -> None:
-        super().__init__()
-        self._loop = loop
+    async def guarded() -> None:
+        await warm_up()
+        async with asyncio.timeout(LIMIT), nothing_left():
+            await test()
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready and timeout != 0:
-            self._loop.jump(timeout)
-        return ready
+    @pytest.mark.parametrize("loop", LOOPS)
+    def run(loop: str) -> None:
+        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+            runner.run(guarded())
 
-
-def jumping(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Run an async test on a JumpingLoop."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-            runner.run(test(*args, **kwargs))
-
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
     return run

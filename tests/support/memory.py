@@ -1,12 +1,13 @@
 """A connection in memory: two asyncio transports, each the other's end, with no socket between.
 
-They obey asyncio's contract for transports (the conformance tests in `net/test_stream.py` run on them
-and on real sockets alike), so that the code under test is the code that runs in production.
+They obey asyncio's contract for transports (the conformance tests in `net/test_stream.py` run on
+them and on real sockets alike), so that the code under test is the code that runs in production.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import Any
 
 
@@ -32,15 +33,15 @@ class MemoryTransport(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._eof:
             raise RuntimeError("Cannot call write() after write_eof()")
-        if self._lost or not data:
+        if self._closing or not data:
             return
         self._buffer += data
         self._loop.call_soon(self._flush)
-        if len(self._buffer) > self._high and not self._writing_paused:
-            self._writing_paused = True
-            self._protocol.pause_writing()
+        self._pause_protocol()
 
     def write_eof(self) -> None:
+        if self.other._lost:
+            raise OSError(errno.ENOTCONN, "the other end is closed")
         self._eof = True
         self._loop.call_soon(self._flush)
 
@@ -56,26 +57,36 @@ class MemoryTransport(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._high = 65_536 if high is None else high
         self._low = self._high // 4 if low is None else low
+        self._pause_protocol()
+
+    def _pause_protocol(self) -> None:
+        if len(self._buffer) > self._high and not self._writing_paused:
+            self._writing_paused = True
+            self._protocol.pause_writing()
 
     def _flush(self) -> None:
-        """Hand over what is written, if the other end reads."""
-        if self._lost or not self.other._reading:
-            return
+        """Hand over what waits, as far as the other end takes it; then the end, if it is ended."""
         if self._buffer:
-            data = bytes(self._buffer)
-            self._buffer.clear()
-            if not self.other._lost:
-                self.other._protocol.data_received(data)
-        if self._writing_paused and len(self._buffer) <= self._low:
-            self._writing_paused = False
-            self._protocol.resume_writing()
-        if self._buffer:
+            self._hand_over()
+        if self._buffer or not (self._eof or self._closing):
             return
-        if (self._eof or self._closing) and not self._eof_told:
+        if self.other.is_reading() and not self._eof_told:
             self._eof_told = True
-            self.other._receive_eof()
+            if not self.other._protocol.eof_received():
+                self.other.close()
         if self._closing:
             self._lose(None)
+
+    def _hand_over(self) -> None:
+        if self.other._lost:
+            self._lose(ConnectionResetError("the other end is closed"))
+        elif self.other.is_reading():
+            data = bytes(self._buffer)
+            self._buffer.clear()
+            self.other._protocol.data_received(data)
+            if self._writing_paused and len(self._buffer) <= self._low and not self._lost:
+                self._writing_paused = False
+                self._protocol.resume_writing()
 
     # Reading.
 
@@ -87,11 +98,7 @@ class MemoryTransport(asyncio.Transport):
         self._loop.call_soon(self.other._flush)
 
     def is_reading(self) -> bool:
-        return self._reading
-
-    def _receive_eof(self) -> None:
-        if not self._lost and not self._protocol.eof_received():
-            self.close()
+        return self._reading and not self._closing
 
     # Ending.
 
@@ -101,7 +108,6 @@ class MemoryTransport(asyncio.Transport):
     def close(self) -> None:
         if not self._closing:
             self._closing = True
-            self._reading = True  # what still comes is thrown away, as a closed socket would
             self._loop.call_soon(self._flush)
 
     def abort(self) -> None:
@@ -111,10 +117,13 @@ class MemoryTransport(asyncio.Transport):
         self._loop.call_soon(self.other._lose, ConnectionResetError("the other end was aborted"))
 
     def _lose(self, error: Exception | None) -> None:
-        if not self._lost:
-            self._lost = self._closing = True
-            self._buffer.clear()
-            self._protocol.connection_lost(error)
+        if self._lost:
+            return
+        self._lost = self._closing = True
+        self._buffer.clear()
+        self._protocol.connection_lost(error)
+        # What was not read when an end is closed makes the kernel reset the connection.
+        self._loop.call_soon(self.other._flush)
 
 
 def connect(

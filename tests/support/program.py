@@ -88,7 +88,8 @@ async def program(*arguments: str, cwd: Path, **variables: str) -> AsyncIterator
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        yield Program(process)
+        async with asyncio.timeout(3 * PATIENCE):
+            yield Program(process)
     finally:
         if process.returncode is None:
             process.kill()
