@@ -205,8 +205,8 @@ class _State(enum.Enum):
 class ASGIWebSocketConnection(abc.WebSocketConnection):
     """The message level over ASGI's events; the server pings and closes in its own way.
 
-    The server's events are read by one task, and only while somebody wants a message: that keeps
-    its flow control, and a message whose receiver was cancelled waits for the next one.
+    The server's events are read by one task. Where a task receives, it is one message ahead: enough
+    to notice the client's end while nobody receives, and little enough to keep the flow control.
     """
 
     can_ping: ClassVar[bool] = False
@@ -244,7 +244,7 @@ class ASGIWebSocketConnection(abc.WebSocketConnection):
     # Reading.
 
     def _read_on(self) -> None:
-        """See to it that events are read, if they are wanted and nobody reads them."""
+        """See to it that events are read, if another is wanted."""
         if self._wanted and (self._reader is None or self._reader.done()):
             self._reader = asyncio.get_running_loop().create_task(self._read())
 
@@ -273,8 +273,9 @@ class ASGIWebSocketConnection(abc.WebSocketConnection):
         """See `abc.WebSocketConnection.receive`. Raises RuntimeError if another task receives."""
         if self._state is _State.CONNECTING:
             raise RuntimeError("expected a connection that was accepted")
+        message = await self._inbox.take()
         self._read_on()
-        return await self._inbox.take()
+        return message
 
     def deliver_to(self, listener: abc.WebSocketListener) -> None:
         """See `abc.WebSocketConnection.deliver_to`. Raises RuntimeError if a task receives."""

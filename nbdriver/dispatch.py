@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -229,7 +230,6 @@ class _BotConnection:
     __slots__ = (
         "_dispatcher",
         "_dropped",
-        "_in_line",
         "_is_answer",
         "_parked",
         "_parked_size",
@@ -248,9 +248,8 @@ class _BotConnection:
         self.websocket = websocket
         self._is_answer: Callable[[Message], bool] = getattr(type(bot), "is_answer", _is_answer)
         self._running = 0
-        self._parked: deque[tuple[Message, int]] = deque()
+        self._parked: deque[str] = deque()
         self._parked_size = 0
-        self._in_line = False
         self._unparking = False
         self._dropped = 0
         self.paused = False
@@ -275,7 +274,7 @@ class _BotConnection:
         elif pending.draining:
             self._dropped += 1
         elif self._parked or not self._has_place():
-            self._park(event, len(message))
+            self._park(message)
         else:
             self._start(event)
 
@@ -326,9 +325,10 @@ class _BotConnection:
         self._running -= 1
         self._unpark()
 
-    def _park(self, event: Message, size: int) -> None:
-        self._parked.append((event, size))
-        self._parked_size += size
+    def _park(self, message: str) -> None:
+        # As text: what is read from it may take many times the memory that was allowed.
+        self._parked.append(message)
+        self._parked_size += sys.getsizeof(message)
         self._dispatcher._parking.add(self)
         if self._parked_size > self._dispatcher._config.max_parked:
             self.paused = True
@@ -341,9 +341,9 @@ class _BotConnection:
         # outermost call starts anything, or many such events would be a deep recursion.
         nested, self._unparking = self._unparking, True
         while not nested and self._parked and self._has_place():
-            event, size = self._parked.popleft()
-            self._parked_size -= size
-            self._start(event)
+            message = self._parked.popleft()
+            self._parked_size -= sys.getsizeof(message)
+            self._start(codec.loads_object(message))
         self._unparking = nested
         if not self._parked:
             self._dispatcher._parking.discard(self)
@@ -354,13 +354,8 @@ class _BotConnection:
 
     def _stand_in_line(self) -> None:
         """Wait for a place of all, if that is what is missing; else our own events' end will do."""
-        if self._parked and not self._in_line and not self._dispatcher.pending.free:
-            self._in_line = True
-            self._dispatcher.pending.when_free(self._next_in_line)
-
-    def _next_in_line(self) -> None:
-        self._in_line = False
-        self._unpark()
+        if self._parked and not self._dispatcher.pending.free:
+            self._dispatcher.pending.when_free(self._unpark)
 
 
 def _is_answer(message: Message) -> bool:
@@ -391,8 +386,8 @@ def _read_body(request: Request) -> Message:
 
 def _check_role(request: Request) -> None:
     """OneBot's split connections share an id, so that each would push the other out."""
-    role = request.headers.get("x-client-role", "Universal")
-    if role is not None and role.lower() in ("api", "event"):
+    role = request.headers.get("x-client-role") or "Universal"
+    if role.lower() in ("api", "event"):
         raise HTTPError(400, f"expected X-Client-Role: Universal (one connection), got {role}")
 
 
@@ -411,7 +406,13 @@ def _denial(error: Any) -> tuple[int, str]:
 
 async def _handle(bot: Bot, message: Message) -> None:
     """Give `bot` a message; whatever it raises, even at once, is the task's to log."""
-    await bot.handle_message(message)
+    try:
+        await bot.handle_message(message)
+    except (SystemExit, KeyboardInterrupt):
+        # They are for the event loop. A task that was started eagerly would raise them in whatever
+        # has brought the message, which may take them for an error of its own.
+        await asyncio.sleep(0)
+        raise
 
 
 def _nothing() -> None:

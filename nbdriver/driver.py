@@ -35,8 +35,8 @@ _UVICORN_NAMES = {
     "ws_ping_timeout": "ping_timeout",
     "ws_per_message_deflate": "deflate",
 }
-#: uvicorn's keywords that have no meaning here. `uds`, `fd` and `ssl_*` are not among them, and so are
-#: errors: to serve without TLS where it was asked for would be no matter for a warning.
+#: uvicorn's keywords that have no meaning here. `uds`, `fd` and `ssl_*` are not among them, and so
+#: are errors: to serve without TLS where it was asked for would be no matter for a warning.
 _UVICORN_ONLY = frozenset(
     """app app_dir callback_notify date_header debug env_file factory forwarded_allow_ips
     h11_max_incomplete_event_size headers http interface lifespan limit_concurrency
@@ -247,7 +247,7 @@ class _DriverApplication(abc.Application):
 
 
 async def _call(hook: Callable[..., Any]) -> None:
-    """Call a hook. If it is cancelled by itself and not from outside, that is an error of its own."""
+    """Call a hook. If it is cancelled by itself, not from outside, that is an error of its own."""
     task = asyncio.current_task()
     assert task is not None
     cancelling = task.cancelling()

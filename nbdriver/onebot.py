@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
 from typing import Any, TypeAlias
 
-from . import abc
+from . import abc, logs
 from .errors import (
     ActionFailed,
     ApiNotAvailable,
@@ -219,9 +219,16 @@ class Bot(abc.Bot):
         return "post_type" not in message and ("echo" in message or "retcode" in message)
 
     async def handle_message(self, message: dict[str, Any]) -> None:
-        """See `abc.Bot.handle_message`; an answer wakes the API call that waits for it."""
+        """See `abc.Bot.handle_message`; an answer wakes the API call that waits for it.
+
+        A NetworkError that the bot's author lets pass is a warning of one line.
+        """
         if "post_type" in message:
-            await self.on_event(Event(message))
+            try:
+                await self.on_event(Event(message))
+            except NetworkError as error:
+                # No mistake of the bot's, so nobody needs the traceback.
+                logger.warning("bot %s: an event is not handled further, %s", self.self_id, error)
         elif self.is_answer(message):
             self._take_answer(message)
         else:
@@ -273,13 +280,15 @@ class Bot(abc.Bot):
                 await self.websocket.send({"action": api, "params": params, "echo": echo})
                 answer = await call
         except WebSocketClosed as error:
-            raise NetworkError(f"{api}: the connection is gone ({error})") from error
+            gone = logs.escape(str(error))
+            raise NetworkError(f"{api}: the connection is gone ({gone})") from error
         except TimeoutError:
             raise NetworkError(f"{api}: no answer came within {timeout} s") from None
         finally:
             self._calls.pop(echo, None)
         if answer is None:
-            raise NetworkError(f"{api}: the connection went before an answer ({self._lost})")
+            lost = logs.escape(str(self._lost))
+            raise NetworkError(f"{api}: the connection went before an answer ({lost})")
         if answer.get("status") == "failed":
             raise ActionFailed(answer)
         return answer.get("data")

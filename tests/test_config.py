@@ -424,7 +424,9 @@ def test_null_turns_off_what_none_turns_off(tmp_path: Path) -> None:
 def test_an_override_of_none_turns_off_what_none_turns_off() -> None:
     server = ServerConfig.from_config(None, {"NBDRIVER_PING_INTERVAL": "3"}, ping_interval=None)
     assert server.ping_interval is None
-    with pytest.raises(ConfigError, match=r"^max_body as a keyword argument: expected .* came None$"):
+    with pytest.raises(
+        ConfigError, match=r"^max_body as a keyword argument: expected .* came None$"
+    ):
         ServerConfig.from_config(None, {}, max_body=None)
 
 

@@ -1,7 +1,7 @@
 """The contract cannot erode: each name of NoneBot 2.0.0a10's drivers, its kind, and its signature.
 
-The headings are those of the contract's reference document, word for word, and the adapter's side as
-it stands in NoneBot 2.0.0a10 in the same notation.
+The headings are those of the contract's reference document, word for word, and the adapter's side
+as it stands in NoneBot 2.0.0a10 in the same notation.
 """
 
 from __future__ import annotations

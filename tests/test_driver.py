@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -32,9 +33,8 @@ def make_driver(adapter: type[Any] | None = None, **values: Any) -> Driver:
 
 @asynccontextmanager
 async def serving(driver: Driver, **settings: Any) -> AsyncIterator[Server]:
-    async with nothing_left(), asyncio.timeout(PATIENCE):
-        async with driver.serve(**settings) as server:
-            yield server
+    async with nothing_left(), asyncio.timeout(PATIENCE), driver.serve(**settings) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -58,10 +58,11 @@ async def ask(server: Server, request: bytes) -> bytes:
     """Send a request, and give the head of its answer."""
     loop = asyncio.get_running_loop()
     _, peer = await loop.create_connection(Peer, *server.addresses[0])
-    peer.send(request)
-    head = await peer.read(b"\r\n\r\n")
-    peer.transport.close()
-    return head
+    try:
+        peer.send(request)
+        return await peer.read(b"\r\n\r\n")
+    finally:
+        peer.transport.close()
 
 
 EVENT = b"POST /echo/ HTTP/1.1\r\nHost: a\r\nX-Self-ID: 1\r\nContent-Length: 2\r\n\r\n{}"
@@ -423,7 +424,7 @@ def test_a_setting_of_no_use_is_an_error_at_once() -> None:
         driver.run(max_body=-1)
     with pytest.raises(ConfigError, match=r"^ssl_certfile as a keyword argument: no such setting"):
         driver.run(ssl_certfile="cert.pem")
-    with pytest.raises(ConfigError, match="^NBDRIVER_MAX_BODY"):
+    with pytest.raises(ConfigError, match=r"^NBDRIVER_MAX_BODY"):
         make_driver(nbdriver_max_body="much")
 
 
@@ -481,6 +482,25 @@ def test_a_start_that_fails_is_exit_code_3(lines: Callable[[], list[str]]) -> No
         driver.run()
     assert (caught.value.code, order) == (3, ["shut down"])
     assert lines()[-1].startswith("Could not start: the start-up hook ")
+
+
+@pytest.mark.parametrize("uvloop", [True, False])
+def test_a_handler_that_exits_the_program_ends_it_after_a_proper_shutdown(uvloop: bool) -> None:
+    class Exits(RecordingBot):
+        headers: ClassVar[list[Any]] = []
+
+        async def handle_message(self, message: Any) -> None:
+            sys.exit(7)
+
+    driver, order, posting = make_driver(Exits), [], []
+    driver.on_shutdown(lambda: order.append("shut down"))
+
+    def ready(server: Server) -> None:
+        posting.append(asyncio.get_running_loop().create_task(ask(server, EVENT)))
+
+    with pytest.raises(SystemExit) as caught:
+        driver.run(ready=ready, uvloop=uvloop)
+    assert (caught.value.code, order) == (7, ["shut down"])
 
 
 def test_a_stop_that_is_forced_is_exit_code_1(lines: Callable[[], list[str]]) -> None:

@@ -799,6 +799,39 @@ async def test_every_event_comes_to_on_event_and_messages_go_on_to_on_message() 
     assert [event.post_type for event in bot.messages] == ["message"]
 
 
+async def test_a_network_error_that_an_author_lets_pass_is_a_line_without_a_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Echo(onebot.Bot):
+        async def on_message(self, event: onebot.Event) -> None:
+            await self.send(event, event.text)
+
+    await Echo("http", "10000").handle_message(PRIVATE)
+    (record,) = caplog.records
+    assert (record.levelno, record.exc_info) == (logging.WARNING, None)
+    assert "bot 10000: an event is not handled further, send_msg: expected a Web" in record.message
+
+
+async def test_any_other_error_is_the_drivers_to_log() -> None:
+    class Failing(onebot.Bot):
+        async def on_message(self, event: onebot.Event) -> None:
+            raise ActionFailed({"retcode": 1})
+
+    with pytest.raises(ActionFailed):
+        await Failing("http", "10000").handle_message(PRIVATE)
+
+
+async def test_the_reason_of_a_platform_that_leaves_reaches_no_log_with_its_controls() -> None:
+    bot, websocket = connected()
+    call = asyncio.create_task(bot.call_api("get"))
+    await settle()
+    bot.connection_closed(WebSocketClosed(1000, "a\r\n\x1b[31m"))
+    with pytest.raises(NetworkError) as caught:
+        await result(call)
+    assert str(caught.value).isprintable()
+    assert websocket.sent
+
+
 async def test_what_is_neither_event_nor_answer_is_logged_and_skipped(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

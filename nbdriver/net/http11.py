@@ -46,7 +46,7 @@ _BODY_PROGRESS = 1_024
 _OURS = frozenset(["connection", "content-length", "date", "server", "transfer-encoding"])
 #: Statuses of answers without a body (RFC 9110, 6.4.1), and so without a length (8.6).
 _NO_BODY = frozenset([204, 304])
-#: What is no failure of a handler: a refusal, and a cancellation, of which `Tasks` tells in the log.
+#: What is no failure of a handler: a refusal, and a cancellation, of which `Tasks` tells the log.
 _NO_FAILURE = (HTTPError, asyncio.CancelledError)
 
 

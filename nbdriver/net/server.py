@@ -37,7 +37,7 @@ FORCED = 1
 NOT_STARTED = 3
 """Exit code if the server could not start."""
 MOMENT = 0.1
-"""How long what is cut off gets at least to end properly, in seconds, even if the stop is forced."""
+"""Seconds that what is cut off gets at least to end properly, even if the stop is forced."""
 
 #: The part of `shutdown_timeout` that is kept for when the time is over: for the shut-down hooks,
 _RESERVE = 1 / 6

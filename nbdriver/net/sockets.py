@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 import socket
 import sys
 from collections.abc import Callable, Iterable
@@ -93,9 +92,8 @@ class _Failure(StartupError):
 
     def __init__(self, address: tuple[Any, ...], error: OSError) -> None:
         host, port = address[:2]
-        # Python's own errors have no number, and say what it is that they did not like.
         self.errno = error.errno or 0
-        reason = os.strerror(self.errno) if self.errno else error
+        reason = error.strerror or error
         hint = _HINTS.get(self.errno, "")
         super().__init__(f"cannot listen on {host}, port {port}: {reason}{hint}")
 

@@ -122,7 +122,7 @@ class Stream(asyncio.Protocol):
         if self._state is _State.OPEN:
             self._state = _State.HALF_CLOSED
             self._receiver.eof_received()
-        elif self._state is _State.LINGERING:
+        else:
             self._end()
         # TLS knows no half-closed connection.
         return self.info("ssl_object") is None
@@ -190,14 +190,14 @@ class Stream(asyncio.Protocol):
         self._transport.write(data)
 
     async def drain(self) -> None:
-        """Wait while the write buffer is full; raises ConnectionLost if the connection goes away.
+        """Wait while the write buffer is full; raises ConnectionLost if the connection is gone.
 
         Safe to cancel.
         """
         while self._full is not None:
             await self._full.wait()
         if self._state is _State.LOST:
-            raise ConnectionLost("the peer went away while it was being written to")
+            raise ConnectionLost("expected an open connection to write to, but it is gone")
 
     def close(self, *, linger: bool = False) -> None:
         """End the connection after what waits is sent; a peer that does not read is cut off.

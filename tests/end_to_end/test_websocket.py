@@ -96,9 +96,11 @@ async def test_a_subprotocol_that_is_offered_can_be_chosen() -> None:
         async with dial(echo, subprotocols=["chat.v1", "chat.v2"]) as websocket:
             assert websocket.subprotocol == "chat.v2"
             assert await talk(websocket, {"a": 1}) == {"welcome": {"a": 1}}
-        async with aiohttp.ClientSession(headers=ID) as client:
-            async with client.ws_connect(echo.ws, protocols=["chat.v2"]) as other:
-                assert other.protocol == "chat.v2"
+        async with (
+            aiohttp.ClientSession(headers=ID) as client,
+            client.ws_connect(echo.ws, protocols=["chat.v2"]) as other,
+        ):
+            assert other.protocol == "chat.v2"
 
 
 @on_each_loop
@@ -109,12 +111,14 @@ async def test_permessage_deflate_can_be_turned_on() -> None:
             assert extension.name == "permessage-deflate"
             for message in MESSAGES:
                 assert await talk(websocket, message) == {"got": message}
-        async with aiohttp.ClientSession(headers={"X-Self-ID": "2"}) as client:
-            async with client.ws_connect(echo.ws, max_msg_size=0, compress=15) as other:
-                assert other.compress
-                for message in MESSAGES:
-                    await other.send_json(message)
-                    assert await other.receive_json() == {"got": message}
+        async with (
+            aiohttp.ClientSession(headers={"X-Self-ID": "2"}) as client,
+            client.ws_connect(echo.ws, max_msg_size=0, compress=15) as other,
+        ):
+            assert other.compress
+            for message in MESSAGES:
+                await other.send_json(message)
+                assert await other.receive_json() == {"got": message}
 
 
 @on_each_loop
@@ -197,6 +201,36 @@ async def test_a_refusal_is_a_plain_answer_with_status_and_reason() -> None:
             assert response.body.decode().startswith(said)
         assert await talk(first, {"still": "alive"}) == {"got": {"still": "alive"}}
         await first.close()
+
+
+@on_each_loop
+async def test_a_client_that_was_cut_off_without_a_word_can_come_back() -> None:
+    async with serving(takeover_timeout=0.1) as echo:
+        order: list[Any] = []
+        echo.driver.on_bot_connect(lambda bot: order.append(("connect", bot)))
+        echo.driver.on_bot_disconnect(lambda bot: order.append(("disconnect", bot)))
+        # As behind a dropped link: connected, and silent to every ping.
+        reader, writer = await silent(echo)
+        old = echo.driver.bots["1"]
+        async with dial(echo) as again:
+            assert await talk(again, {"back": True}) == {"got": {"back": True}}
+            new = echo.driver.bots["1"]
+        assert order[:3] == [("connect", old), ("disconnect", old), ("connect", new)]
+        assert await reader.read() in (b"", b"\x89\x04\x00\x00\x00\x01")
+        writer.close()
+
+
+async def silent(echo: Echo) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a WebSocket by hand, which then answers nothing."""
+    host, _, port = echo.ws.removeprefix("ws://").removesuffix("/echo/ws").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        b"GET /echo/ws HTTP/1.1\r\nHost: a\r\nX-Self-ID: 1\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
 
 
 @on_each_loop

@@ -30,6 +30,7 @@ from nbdriver.net.tasks import Tasks
 from nbdriver.net.websocket import WebSocketConnection
 from nbdriver.wire.deflate import DeflateSettings
 
+HALF: Any = 200.5
 HTTP_LOG = "nbdriver.net.http11"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 UPGRADE = (
@@ -203,7 +204,7 @@ async def read_answer(peer: Peer, method: str = "GET") -> Answer:
     version, status, reason = line.split(" ", 2)
     assert version == "HTTP/1.1"
     headers = Headers(cast("tuple[str, str]", tuple(each.split(": ", 1))) for each in lines)
-    length = 0 if method == "HEAD" else int(headers.get("content-length", "0"))
+    length = 0 if method == "HEAD" else int(headers.get("content-length") or 0)
     await peer.until(lambda: len(peer.received) >= length)
     body = bytes(peer.received[:length])
     del peer.received[:length]
@@ -407,7 +408,7 @@ async def test_a_header_that_cannot_be_sent_is_500_and_injects_nothing_cve_2020_
     await served.still_works()
 
 
-@pytest.mark.parametrize("result", [None, "text", {"a": 1}, Response, Response(200.5)])  # type: ignore[arg-type]
+@pytest.mark.parametrize("result", [None, "text", {"a": 1}, Response, Response(HALF)])
 async def test_what_is_no_response_is_500_and_a_clear_error_in_the_log(
     serve: Any, caplog: pytest.LogCaptureFixture, result: object
 ) -> None:
@@ -959,7 +960,7 @@ async def test_a_client_that_resets_between_a_request_and_its_turn_leaves_nothin
 async def test_a_client_that_leaves_while_it_is_answered_does_not_stop_its_handler(
     serve: Any,
 ) -> None:
-    done = []
+    done = list[Request]()
 
     async def handler(request: Request) -> Response:
         await app.gate.wait()
@@ -1541,7 +1542,7 @@ class Echo:
 
 
 async def test_a_connection_that_delivers_to_a_listener_outlives_its_handler(serve: Any) -> None:
-    listeners = []
+    listeners = list[Echo]()
 
     async def handler(websocket: abc.WebSocketConnection) -> None:
         await websocket.accept()
@@ -1566,7 +1567,7 @@ async def test_a_connection_that_delivers_to_a_listener_outlives_its_handler(ser
 async def test_a_client_that_leaves_before_it_is_accepted_is_noticed(
     serve: Any, caplog: pytest.LogCaptureFixture, how: str, then: str
 ) -> None:
-    closed = []
+    closed = list[bool]()
 
     async def handler(websocket: abc.WebSocketConnection) -> None:
         await app.gate.wait()
@@ -1750,7 +1751,7 @@ async def converse(data: bytes, cuts: Iterable[int]) -> tuple[App, bytes]:
 
 def read_by_h11(data: bytes) -> list[int]:
     """The statuses of the answers to GETs that h11 reads as a client."""
-    statuses = []
+    statuses = list[int]()
     # A client that ends instead of going on is answered with nothing else.
     data = data.removesuffix(b"HTTP/1.1 100 Continue\r\n\r\n")
     while data:

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,9 +95,9 @@ def settings(**given: Any) -> ServerConfig:
 
 @asynccontextmanager
 async def serving(app: abc.Application, **given: Any) -> AsyncIterator[Server]:
-    async with nothing_left(), asyncio.timeout(PATIENCE):
-        async with Server(app, settings(**given)) as server:
-            yield server
+    server = Server(app, settings(**given))
+    async with nothing_left(), asyncio.timeout(PATIENCE), server:
+        yield server
 
 
 @pytest.fixture
@@ -700,7 +701,7 @@ def numbers() -> list[Any]:
 
 
 def kill(*wanted: signal.Signals) -> Callable[[Server], None]:
-    """What is called when the server listens: sends this process signals, a turn of the loop apart."""
+    """What is called when the server listens: sends this process signals, one after the other."""
 
     def ready(server: Server) -> None:
         async def send() -> None:
@@ -884,7 +885,7 @@ print(loop_of())
 
 def test_without_uvloop_it_runs_on_asyncio() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_UVLOOP, os.getcwd(), "tests"],
+        [sys.executable, "-c", WITHOUT_UVLOOP, str(Path.cwd()), "tests"],
         capture_output=True,
         text=True,
         timeout=60,

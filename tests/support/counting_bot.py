@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Any
 
 from nbdriver import Bot, Driver
 from nbdriver.config import Config, Env
+from nbdriver.net.server import Server
 
 
 class CountingBot(Bot):
@@ -42,7 +44,7 @@ class CountingBot(Bot):
 
 def main() -> None:
     path, loop = sys.argv[1:]
-    with open(path, "w", encoding="utf-8") as CountingBot.file:
+    with Path(path).open("w", encoding="utf-8") as CountingBot.file:
         driver = Driver(Env(_env_file=None), Config())
         driver.register_adapter("count", CountingBot)
         driver.on_shutdown(lambda: CountingBot.file.write("shut down\n"))
@@ -51,8 +53,13 @@ def main() -> None:
             0,
             loop=loop,
             access_log=False,
-            ready=lambda server: print(server.addresses[0][1], flush=True),
+            ready=tell_port,
         )
+
+
+def tell_port(server: Server) -> None:
+    sys.stdout.write(f"{server.addresses[0][1]}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

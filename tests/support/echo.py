@@ -26,6 +26,11 @@ class Echo:
         messages: list[dict[str, Any]] = self.adapter.messages
         return messages
 
+    def reading_is_paused(self, self_id: str) -> bool:
+        """Whether the peer of a bot's connection is being slowed down."""
+        connections: Any = self.driver.server_app.dispatcher._connections  # type: ignore[attr-defined]
+        return bool(connections[self_id].paused)
+
 
 def make_driver(kind: type[Driver] = Driver, adapter: type[RecordingBot] | None = None) -> Driver:
     config = Config(_environ={}, host="127.0.0.1", port=0)

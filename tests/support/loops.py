@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import inspect
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-import uvloop
 
 from .leaks import nothing_left
 from .peer import settle
 
-LOOPS = {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+Loops = dict[str, Callable[[], asyncio.AbstractEventLoop]]
+
+LOOPS: Loops = {"asyncio": asyncio.SelectorEventLoop}
+try:
+    LOOPS["uvloop"] = importlib.import_module("uvloop").new_event_loop
+except ImportError:
+    pass
 
 #: Seconds after which a test that is stuck fails; many connections on a busy machine take a while.
 LIMIT = 60.0
@@ -30,18 +37,26 @@ async def warm_up() -> None:
     await settle()
 
 
-def on_each_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[str], None]:
-    """Run `test` on asyncio's loop and on uvloop, and see that it leaves nothing behind."""
+Test = Callable[..., Coroutine[Any, Any, None]]
 
-    async def guarded() -> None:
+
+def on_each_loop(test: Test, loops: Loops = LOOPS) -> Callable[..., None]:
+    """Run `test` on asyncio's loop and, where it is installed, on uvloop; it has to leave nothing.
+
+    It gets whatever it asks pytest for, but for fixtures that are coroutines.
+    """
+
+    async def guarded(**asked: Any) -> None:
         await warm_up()
         async with asyncio.timeout(LIMIT), nothing_left():
-            await test()
+            await test(**asked)
 
-    @pytest.mark.parametrize("loop", LOOPS)
-    def run(loop: str) -> None:
-        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
-            runner.run(guarded())
+    def run(loop: str, **asked: Any) -> None:
+        with asyncio.Runner(loop_factory=loops[loop]) as runner:
+            runner.run(guarded(**asked))
 
+    own = inspect.signature(run).parameters["loop"]
+    run.__signature__ = inspect.Signature([own, *inspect.signature(test).parameters.values()])
     run.__name__, run.__doc__ = test.__name__, test.__doc__
-    return run
+    run.pytestmark = getattr(test, "pytestmark", [])
+    return pytest.mark.parametrize("loop", loops)(run)

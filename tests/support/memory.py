@@ -10,6 +10,9 @@ import asyncio
 import errno
 from typing import Any
 
+#: How many bytes are read at most in one go, as in asyncio.
+_READ = 262_144
+
 
 class MemoryTransport(asyncio.Transport):
     """One end. What is written waits here until the other end reads."""
@@ -80,13 +83,13 @@ class MemoryTransport(asyncio.Transport):
     def _hand_over(self) -> None:
         if self.other._lost:
             self._lose(ConnectionResetError("the other end is closed"))
-        elif self.other.is_reading():
-            data = bytes(self._buffer)
-            self._buffer.clear()
+        while self._buffer and self.other.is_reading():
+            data = bytes(self._buffer[:_READ])
+            del self._buffer[:_READ]
             self.other._protocol.data_received(data)
-            if self._writing_paused and len(self._buffer) <= self._low and not self._lost:
-                self._writing_paused = False
-                self._protocol.resume_writing()
+        if self._writing_paused and len(self._buffer) <= self._low and not self._lost:
+            self._writing_paused = False
+            self._protocol.resume_writing()
 
     # Reading.
 

@@ -20,6 +20,7 @@ class Peer(asyncio.Protocol):
         self.eof = False
         self.lost = False
         self._changed = asyncio.Event()
+        self._reads_once = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are asyncio's by their methods, not by their class.
@@ -27,6 +28,9 @@ class Peer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.received += data
+        if self._reads_once:
+            self._reads_once = False
+            self.transport.pause_reading()
         self._changed.set()
 
     def eof_received(self) -> bool:
@@ -51,9 +55,9 @@ class Peer(asyncio.Protocol):
     async def read_some(self) -> None:
         """Read whatever comes next, at least a byte of it, and then nothing more for now."""
         before = len(self.received)
+        self._reads_once = True
         self.transport.resume_reading()
         await self.until(lambda: len(self.received) > before)
-        self.transport.pause_reading()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until something that came has made `condition` true."""

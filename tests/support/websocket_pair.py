@@ -6,7 +6,7 @@ import asyncio
 from types import TracebackType
 from typing import Any
 
-from nbdriver import Headers, HTTPError, Request
+from nbdriver import Headers, HTTPError, Request, WebSocketClosed
 from nbdriver.net.clock import VirtualClock
 from nbdriver.net.stream import Stream, StreamLimits
 from nbdriver.net.websocket import WebSocketConnection, WebSocketLimits
@@ -141,6 +141,14 @@ class Pair:
             # A fixture is left in another task than it was entered in.
             left = asyncio.all_tasks() - self._tasks
             assert left <= {asyncio.current_task()}
+
+    async def closed_with(self) -> tuple[int, str]:
+        """What `receive` raises: a code and a reason."""
+        try:
+            message = await asyncio.wait_for(self.websocket.receive(), PATIENCE)
+        except WebSocketClosed as error:
+            return error.code, error.reason
+        raise AssertionError(f"expected the end, got {message!r}")
 
     async def rest(self) -> list[str | bytes]:
         """The messages that are left at the end."""

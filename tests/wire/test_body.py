@@ -38,6 +38,7 @@ def read_by_h11(elements: Iterable[bytes]) -> bytes | None:
             if isinstance(event, h11.EndOfMessage):
                 assert connection.trailing_data == (b"", False)
                 return bytes(body)
+            assert isinstance(event, h11.Data)
             body += event.data
     return None
 

@@ -547,7 +547,9 @@ def test_a_head_that_is_accepted_is_accepted_by_h11_with_the_same_meaning(raw: b
         assert connection.their_state in (h11.SEND_BODY, h11.DONE)
     if ours.content_length is None:
         connection.receive_data(b"3\r\nabc\r\n0\r\n\r\n")
-        assert connection.next_event().data == b"abc"
+        data = connection.next_event()
+        assert isinstance(data, h11.Data)
+        assert data.data == b"abc"
         assert isinstance(connection.next_event(), h11.EndOfMessage)
 
 
