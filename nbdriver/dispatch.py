@@ -73,28 +73,27 @@ class Dispatcher:
         if self.pending.draining:
             raise HTTPError(503, "the bot is shutting down", [("Retry-After", "5")])
         bot = adapter("http", self_id)
-
-        def start() -> None:
-            self.pending.start(_handle(bot, message), message, _nothing)
-
         if self.pending.free:
-            start()
+            self._start(bot, message)
         else:
-            await self._wait_in_line(start)
+            await self._start_when_free(bot, message)
         return Response(204)
 
-    async def _wait_in_line(self, start: Callable[[], None]) -> None:
-        """Call `start` when there is a place. Raises HTTPError (503) if none is found in time."""
+    def _start(self, bot: Bot, message: Message) -> None:
+        self.pending.start(_handle(bot, message), message, _nothing)
+
+    async def _start_when_free(self, bot: Bot, message: Message) -> None:
+        """Wait in line for a place. Raises HTTPError (503) if none is found in time."""
         timeout = self._config.pending_timeout
         started = asyncio.Event()
 
         # The place is taken in the call that offers it: a place that waits for a task to wake up
         # would be offered to everybody in the line.
-        def start_now() -> None:
-            start()
+        def start() -> None:
+            self._start(bot, message)
             started.set()
 
-        self.pending.when_free(start_now)
+        self.pending.when_free(start)
         try:
             async with self._clock.timeout(timeout):
                 await started.wait()
@@ -106,7 +105,7 @@ class Dispatcher:
                     [("Retry-After", str(max(1, round(timeout))))],
                 ) from None
         finally:
-            self.pending.leave_line(start_now)
+            self.pending.leave_line(start)
 
     # WebSocket.
 

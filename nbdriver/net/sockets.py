@@ -10,9 +10,9 @@ import asyncio
 import errno
 import logging
 import socket
-import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from ..errors import StartupError
@@ -50,6 +50,8 @@ _HINTS = {
 _PAUSE = 1.0
 #: Connections that are accepted in one go, before those that are there have their turn.
 _BURST = 32
+#: Lets a port be taken again at once; on Windows SO_REUSEADDR would let another program take it.
+_REUSE: int = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
 #: How many ports are tried that are free at one address and should be at all.
 _TRIES = 20
 
@@ -121,9 +123,7 @@ def _listen(family: int, address: tuple[Any, ...], backlog: int) -> socket.socke
     # By its protocol's number asyncio knows that Nagle's algorithm is to be turned off.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if sys.platform != "win32":
-            # On Windows the option would let another program take the port over.
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, _REUSE, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind(address)
@@ -151,6 +151,8 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._tasks = Tasks()
         self._accepting: asyncio.Task[None] | None = None
+        self._unconnected: set[socket.socket] = set()
+        """Sockets that were accepted and have no transport yet that would close them."""
         self._failing = False
         self._pause = clock.deadline(self._start)
         host, port = listening.getsockname()[:2]
@@ -216,13 +218,20 @@ class Listener:
         if self._failing:
             self._failing = False
             logger.warning("connections are accepted again")
-        self._tasks.start(self._connect(accepted), "a connection that was accepted")
+        self._unconnected.add(accepted)
+        cause = "a connection that was accepted"
+        self._tasks.start(self._connect(accepted), cause, partial(self._see_off, accepted))
 
     async def _connect(self, accepted: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._protocol, accepted)
-        except BaseException as error:
-            accepted.close()
-            if not isinstance(error, OSError):
-                raise
+        except OSError as error:
             logger.debug("a connection was gone before it had begun: %s", error)
+        else:
+            self._unconnected.discard(accepted)
+
+    def _see_off(self, accepted: socket.socket) -> None:
+        """Close what did not become a connection: the task may not even have begun."""
+        if accepted in self._unconnected:
+            self._unconnected.discard(accepted)
+            accepted.close()

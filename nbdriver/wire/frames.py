@@ -21,11 +21,18 @@ __all__ = ["FrameCutter", "FrameHeader", "FrameLimits", "read_header"]
 _OPCODES = frozenset(Opcode)
 #: RFC 7692, 6: "Per-Message Compressed".
 _RSV1 = 0x40
+#: Bytes for which a frame beyond `max_fragments` is worth its while: who sends a long message in
+#: many frames may, who sends frames with nothing to speak of in them may not.
+_WORTHWHILE = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrameLimits:
-    """What a peer may send: bytes of a message (once inflated), and frames of one."""
+    """What a peer may send: bytes of a message (once inflated), and frames of one.
+
+    A message may have `max_fragments` of any size, empty ones too, and one more for every 32 bytes
+    of it.
+    """
 
     max_message: int = 16 * 2**20
     max_fragments: int = 4_096
@@ -159,9 +166,9 @@ class FrameCutter:
                 MESSAGE_TOO_BIG,
                 f"a message of {size} bytes, at most {self._limits.max_message} are taken",
             )
-        if frames > self._limits.max_fragments:
+        if frames > self._limits.max_fragments + size // _WORTHWHILE:
             raise ProtocolViolation(
-                POLICY_VIOLATION, f"a message of over {self._limits.max_fragments} frames"
+                POLICY_VIOLATION, f"a message of {frames} frames that hold {size} bytes"
             )
         self._size, self._frames = (0, 0) if header.fin else (size, frames)
 

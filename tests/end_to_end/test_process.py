@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from support.leaks import nothing_left
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -45,7 +46,7 @@ async def program(path: Path, loop: str) -> AsyncIterator[Program]:
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PATIENCE), nothing_left():
             yield Program(process, int(await process.stdout.readline()))
     finally:
         if process.returncode is None:

@@ -18,6 +18,8 @@ from nbdriver.net.sockets import Listener, bind
 from .loops import LOOPS, warm_up
 from .peer import PATIENCE, Peer, settle
 
+logger = logging.getLogger(__name__)
+
 
 class Accepted(Peer):
     taken = 0
@@ -49,7 +51,7 @@ async def main() -> None:
         for _ in range(5):
             clock.advance(2)
             await settle()
-        print("still none" if not Accepted.taken else "taken without a descriptor")
+        logger.info("%d taken", Accepted.taken)
         for number in used:
             os.close(number)
         clock.advance(2)
@@ -58,7 +60,7 @@ async def main() -> None:
                 await asyncio.sleep(0)
         await listener.close()
     await settle()
-    print(Accepted.taken, "taken")
+    logger.info("%d taken", Accepted.taken)
 
 
 if __name__ == "__main__":

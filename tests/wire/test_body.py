@@ -149,6 +149,12 @@ def test_data_of_a_chunk_that_is_not_followed_by_cr_lf_is_400_cve_2025_43859(end
     assert status_of(b"1\r\na" + end) == 400
 
 
+def test_every_element_is_given_as_soon_as_it_is_there() -> None:
+    elements, left = cut_all(ChunkedCutter(LIMIT), [b"2\r\na", b"b\r\n", b"0\r\n\r\n"])
+    assert elements == [b"2\r\n", b"a", b"b", b"\r\n", b"0\r\n", b"\r\n"]
+    assert cut_all(ChunkedCutter(LIMIT), [b"1\r\na\r\n"]) == ([b"1\r\n", b"a", b"\r\n"], b"")
+
+
 def test_a_chunk_that_goes_over_the_limit_is_413_by_its_line_alone() -> None:
     assert status_of(b"3e9\r\n") == 413
     assert status_of(b"1\r\na\r\n3e8\r\n") == 413
@@ -187,7 +193,8 @@ def test_trailers_of_8_kib_are_taken_and_more_are_431() -> None:
 
 
 def test_a_trailer_that_does_not_end_is_431() -> None:
-    assert status_of(b"0\r\nA: " + b"x" * 8_192) == 431
+    assert body_of(b"0\r\nA: " + b"x" * 8_188) is None
+    assert status_of(b"0\r\nA: " + b"x" * 8_189) == 431
 
 
 # For any bytes.

@@ -195,7 +195,15 @@ def test_a_message_of_too_many_frames_is_1008_even_of_empty_ones(payload: str) -
     wire = fragments(*[payload] * 8)
     assert cut(cutter(max_fragments=8), *wire, *wire) == [*wire, *wire]
     got = violation(cutter(max_fragments=7), *wire)
-    assert str(got) == "1008: a message of over 7 frames"
+    assert str(got) == f"1008: a message of 8 frames that hold {8 * len(payload)} bytes"
+
+
+def test_a_long_message_may_have_more_frames_if_there_is_something_in_them() -> None:
+    """Autobahn 9.3.1: 4 MiB in frames of 64 bytes."""
+    wire = fragments(*["x" * 64] * 65_536)
+    assert len(cut(cutter(), b"".join(wire))) == 65_536
+    wire = fragments(*["x" * 31] * 200)
+    assert violation(cutter(max_fragments=1), *wire).code == 1008
 
 
 def test_a_compressed_message_may_be_longer_than_what_comes_out_of_it() -> None:

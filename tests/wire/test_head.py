@@ -216,6 +216,7 @@ def test_any_token_is_a_method(method: str) -> None:
         ("GET /a/b?c=%20&d HTTP/1.1", "/a/b?c=%20&d"),
         ("GET //a HTTP/1.1", "//a"),
         ("OPTIONS * HTTP/1.1", "*"),
+        ("OPTIONS http://a/b HTTP/1.1", "/b"),
         ("GET http://a HTTP/1.1", "/"),
         ("GET HTTP://A/b?c HTTP/1.1", "/b?c"),
         ("GET https://a?b/c HTTP/1.1", "/?b/c"),
