@@ -65,7 +65,7 @@ hosts: $(VENV)/.test ## run the tests inside NoneBot 2.0.0a10, in environments o
 	@$(python) -m mypy --python-executable $(a10_python) --package $(subst /,.,$(guests))
 
 clean: ## remove what these commands have made, the environments too
-	rm -rf .venv .venv-* build dist *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv* build dist *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -path './.*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 # One line while it works, and pip's own words only if it fails.

@@ -200,7 +200,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
 # demo
 
 #: Seconds for an answer to an API call: somebody who plays the platform by hand gives none.
-_DEMO_API_TIMEOUT = 3.0
+_DEMO_API_TIMEOUT = 5.0
 #: What the demo does without, so that the commands it shows work as they are.
 _CREDENTIALS = ("access_token", "secret", "onebot_access_token", "onebot_secret")
 

@@ -188,7 +188,11 @@ class _DriverApplication(abc.Application):
                 await self._start_up(hook)
             yield
         finally:
-            await self._shut_down()
+            try:
+                await self._shut_down()
+            finally:
+                self._serving = False
+                self._clock.stop()
 
     async def _start_up(self, hook: Callable[..., Any]) -> None:
         try:
@@ -198,17 +202,19 @@ class _DriverApplication(abc.Application):
             raise StartupError(f"the start-up hook {name_of(hook)} failed: {error!r}") from error
 
     async def _shut_down(self) -> None:
-        """Run the shut-down hooks, within bounds: the server bounds it only if it had started."""
-        timeout = max(MOMENT, self._driver._server_config.shutdown_timeout)
+        """Run the shut-down hooks, whatever else does not end.
+
+        The server bounds it, but only if it had started; so there is a bound beyond the server's.
+        """
+        timeout = self._driver._server_config.shutdown_timeout
+        bound = timeout + 2 * MOMENT
         try:
-            async with asyncio.timeout(timeout):
-                await self._cut_off(max(MOMENT / 4, timeout * _SHARE))
-                await self._run_shutdown_hooks()
-        except TimeoutError:
-            logger.error("The shut-down took longer than %g s", timeout)
+            await self._cut_off(timeout * _SHARE)
+        except asyncio.CancelledError:
+            bound = MOMENT
+            raise
         finally:
-            self._serving = False
-            self._clock.stop()
+            await _within(bound, self._run_shutdown_hooks(), "The shut-down took too long")
 
     async def _cut_off(self, share: float) -> None:
         """End what is left of events and of bots' hooks, each in its share of the time."""
@@ -262,7 +268,7 @@ async def _call(hook: Callable[..., Any]) -> None:
 async def _within(seconds: float, work: Coroutine[Any, Any, None], otherwise: str) -> None:
     """Await `work`, but no longer; `otherwise` is logged if it has not ended then."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(max(MOMENT / 4, seconds)):
             await work
     except TimeoutError:
         logger.error(otherwise)

@@ -54,9 +54,10 @@ class HookRunner:
     def __init__(self) -> None:
         self.timeout: float = 10.0
         """Seconds after which the hooks of an event must let those of the next go ahead."""
+        self._events = Tasks(eager=False)
         # Hooks run on the loop's next turn on any Python: whoever tells us of an event may be
         # in the middle of something.
-        self._tasks = Tasks(eager=False)
+        self._hooks = Tasks(eager=False)
         self._last: dict[str, _Event] = {}
 
     def start(self, kind: str, hooks: Iterable[Hook], bot: _Identified) -> None:
@@ -69,24 +70,26 @@ class HookRunner:
             event.limit(self.timeout)
         if event.hooks:
             self._last[event.bot_id] = event
-            self._tasks.start(event.run(before), event, partial(self._ended, event))
+            self._events.start(event.run(before, self._hooks), event, partial(self._ended, event))
 
     async def settled(self, bot_id: str) -> None:
         """Wait until no hook of that bot id is running, but for those that ignore a cancel."""
-        while (last := self._last.get(bot_id)) is not None and not last.over.is_set():
+        while (last := self._last.get(bot_id)) is not None:
             await last.over.wait()
 
     async def join(self) -> None:
         """Wait until no hook of any bot is running."""
-        await self._tasks.join()
+        await self._events.join()
+        await self._hooks.join()
 
     async def cancel(self) -> None:
-        """Cancel what is left, naming it in the log."""
-        await self._tasks.cancel()
+        """Cancel what is left, naming it in the log, and wait until it has ended."""
+        await self._events.cancel()
+        await self._hooks.join()
 
     def _ended(self, event: _Event) -> None:
         event.over.set()
-        if self._last[event.bot_id] is event:
+        if self._last.get(event.bot_id) is event:
             del self._last[event.bot_id]
 
 
@@ -96,10 +99,9 @@ class _Event:
     def __init__(self, kind: str, hooks: list[Hook], bot: _Identified) -> None:
         self.hooks = hooks
         self.bot_id = bot.self_id
-        self._bot = bot
         self.over = asyncio.Event()
+        self._bot = bot
         self._kind = kind
-        self._calls = Tasks(eager=False)
         self._seconds: float | None = None
         self._scope: asyncio.Timeout | None = None
 
@@ -113,27 +115,34 @@ class _Event:
             if self._scope is not None:
                 self._scope.reschedule(asyncio.get_running_loop().time() + seconds)
 
-    async def run(self, before: _Event | None) -> None:
-        """Run the hooks once those of the event before are over; see that all end."""
+    async def run(self, before: _Event | None, tasks: Tasks) -> None:
+        """Run the hooks, each in one of `tasks`, once those of the event before are over."""
         if before is not None:
             await before.over.wait()
-        for hook in self.hooks:
-            self._calls.start(call_hook(hook, self._bot), f"{self}: {name_of(hook)}")
+        running = {
+            tasks.start(call_hook(hook, self._bot), f"{self}: {name_of(hook)}"): name_of(hook)
+            for hook in self.hooks
+        }
         try:
             async with asyncio.timeout(self._seconds) as self._scope:
-                await self._calls.join()
+                await asyncio.wait(running)
         except TimeoutError:
-            logger.error("%s: they still run after %s s", self, self._seconds)
+            await self._cut_off(running)
+        except asyncio.CancelledError:
+            _cancel(running)
+            raise
         finally:
             self._scope = None
-            await self._cut_off()
 
-    async def _cut_off(self) -> None:
-        """Cancel the hooks that still run; the next need not wait for one that will not end."""
-        try:
-            async with asyncio.timeout(_GRACE):
-                await self._calls.cancel()
-        except TimeoutError:
-            logger.error("%s: they still run although they were cancelled", self)
-            self.over.set()
-            await self._calls.join()
+    async def _cut_off(self, running: dict[asyncio.Task[Any], str]) -> None:
+        """Cancel what still runs, and do not wait for ever for what goes on all the same."""
+        left = _cancel(running)
+        logger.error("%s: cancelled, they still ran after %g s: %s", self, self._seconds, left)
+        await asyncio.wait(running, timeout=_GRACE)
+        if left := ", ".join(name for task, name in running.items() if not task.done()):
+            logger.error("%s: they go on although they were cancelled: %s", self, left)
+
+
+def _cancel(running: dict[asyncio.Task[Any], str]) -> str:
+    """Cancel the hooks that still run; gives their names."""
+    return ", ".join(name for task, name in running.items() if task.cancel())

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-import websockets
-from support.program import ROOT, program
+from support.program import ROOT, platform, program
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
@@ -23,16 +22,14 @@ async def test_the_echo_bot_says_again_the_text_that_it_is_told(
     arguments = [each.format(path=ROOT / "examples" / "echo.py") for each in how]
     async with program(*arguments, cwd=tmp_path, PORT="0", ACCESS_TOKEN="secret") as bot:
         address = f"ws://127.0.0.1:{await bot.port()}/onebot/ws?access_token=secret"
-        async with websockets.connect(
-            address, additional_headers={"X-Self-ID": "10000", "X-Client-Role": "Universal"}
-        ) as platform:
+        async with platform(address, x_self_id="10000", x_client_role="Universal") as client:
             event = {"post_type": "message", "message_type": "group", "group_id": 7, "user_id": 1}
-            await platform.send(json.dumps({**event, "message": "你好[CQ:face,id=1] &amp;"}))
-            call = json.loads(await platform.recv())
+            await client.send(json.dumps({**event, "message": "你好[CQ:face,id=1] &amp;"}))
+            call = json.loads(await client.recv())
             assert call["action"] == "send_msg"
             assert call["params"]["group_id"] == 7
             assert call["params"]["message"] == [{"type": "text", "data": {"text": "你好 &"}}]
-            await platform.send(json.dumps({"status": "ok", "data": None, "echo": call["echo"]}))
+            await client.send(json.dumps({"status": "ok", "data": None, "echo": call["echo"]}))
         bot.interrupt()
         assert await bot.ended() == 0
     assert "Traceback" not in bot.err

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-import websockets
-from support.program import program
+from support.program import PATIENCE, platform, program
 
 import nbdriver
 from nbdriver import ServerConfig
@@ -59,7 +58,7 @@ async def test_the_demo_answers_204_to_the_very_command_that_it_prints(tmp_path:
         curl, show_head, url, _, first, _, second, _, body = shlex.split(command)
         assert (curl, show_head, url) == ("curl", "-i", f"http://127.0.0.1:{port}/onebot/")
         fields = dict(field.split(": ") for field in (first, second))
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
             answer = await client.post(url, headers=fields, content=body)
         assert (answer.status_code, answer.content) == (204, b"")
         shown = (await demo.read_out(r"Event of bot 10001: (.*)\n"))[1]
@@ -75,22 +74,20 @@ async def test_the_demo_echoes_what_comes_to_the_websocket_that_it_prints(tmp_pa
     async with program(*DEMO, cwd=tmp_path) as demo:
         address = (await demo.read_out(r"(?m)^  (ws://.*)$"))[1]
         assert str(await demo.port()) in address
-        async with websockets.connect(
-            address, additional_headers={"X-Self-ID": "10000"}
-        ) as platform:
-            await platform.send(json.dumps({"post_type": "meta_event"}))
-            await platform.send(json.dumps(EVENT))
-            call = json.loads(await platform.recv())
+        async with platform(address, x_self_id="10000") as client:
+            await client.send(json.dumps({"post_type": "meta_event"}))
+            await client.send(json.dumps(EVENT))
+            call = json.loads(await client.recv())
             assert call["action"] == "send_msg"
             assert call["params"] == {
                 "message_type": "private",
                 "user_id": 1,
                 "message": [{"type": "text", "data": {"text": EVENT["message"]}}],
             }
-            await platform.send(json.dumps({"status": "ok", "data": {}, "echo": call["echo"]}))
+            await client.send(json.dumps({"status": "ok", "data": {}, "echo": call["echo"]}))
             demo.interrupt()
-            assert [message async for message in platform] == []
-            assert platform.close_code == 1001
+            assert [message async for message in client] == []
+            assert client.close_code == 1001
         assert await demo.ended() == 0
     shown = re.findall(r"Event of bot 10000: (.*)\n", demo.out)
     assert [json.loads(each) for each in shown] == [EVENT]
@@ -101,16 +98,16 @@ async def test_the_demo_echoes_what_comes_to_the_websocket_that_it_prints(tmp_pa
 async def test_the_demo_says_in_a_line_why_an_echo_failed(tmp_path: Path) -> None:
     async with program(*DEMO, cwd=tmp_path, PYTHONIOENCODING="ascii") as demo:
         address = f"ws://127.0.0.1:{await demo.port()}/onebot/ws"
-        async with websockets.connect(address, additional_headers={"X-Self-ID": "1"}) as platform:
-            await platform.send(json.dumps(EVENT))
-            echo = json.loads(await platform.recv())["echo"]
+        async with platform(address, x_self_id="1") as client:
+            await client.send(json.dumps(EVENT))
+            echo = json.loads(await client.recv())["echo"]
             answer = {"status": "failed", "retcode": 1, "wording": "不行\n", "echo": echo}
-            await platform.send(json.dumps(answer))
+            await client.send(json.dumps(answer))
             await demo.read_out(r"\(the echo failed: .*retcode=1, wording='\\u4e0d\\u884c\\n'")
-            await platform.send(json.dumps({"post_type": "message", "message": "from nobody"}))
+            await client.send(json.dumps({"post_type": "message", "message": "from nobody"}))
             await demo.read_out(r"\(the echo failed: expected an event with a user_id")
-            await platform.send(json.dumps(EVENT))
-            await platform.recv()
+            await client.send(json.dumps(EVENT))
+            await client.recv()
         await demo.read_out(r"\(the echo failed: send_msg: the connection went")
         demo.interrupt()
         assert await demo.ended() == 0
@@ -120,7 +117,7 @@ async def test_the_demo_lets_everybody_in_whatever_is_configured(tmp_path: Path)
     (tmp_path / ".env").write_text("ONEBOT_ACCESS_TOKEN=a\nSECRET=b\nNBDRIVER_MAX_BODY=1KiB\n")
     async with program(*DEMO, cwd=tmp_path, ACCESS_TOKEN="c", ONEBOT_SECRET="d") as demo:
         url = f"http://127.0.0.1:{await demo.port()}/onebot/"
-        async with httpx.AsyncClient(headers={"X-Self-ID": "1"}) as client:
+        async with httpx.AsyncClient(headers={"X-Self-ID": "1"}, timeout=PATIENCE) as client:
             assert (await client.post(url, json=EVENT)).status_code == 204
             assert (await client.post(url, json={**EVENT, "x": "x" * 1024})).status_code == 413
         demo.interrupt()
@@ -184,7 +181,7 @@ async def test_run_serves_the_driver_in_a_module_under_the_options_that_are_give
         *RUN, *options, "--log-level", "debug", "bot", cwd=tmp_path, NBDRIVER_MAX_BODY="2KiB"
     ) as served:
         url = f"http://127.0.0.1:{await served.port()}/onebot/"
-        async with httpx.AsyncClient(headers={"X-Self-ID": "1"}) as client:
+        async with httpx.AsyncClient(headers={"X-Self-ID": "1"}, timeout=PATIENCE) as client:
             answer = await client.post(url, json=EVENT)
             assert (answer.status_code, "server" in answer.headers) == (204, False)
             assert (await client.post(url, content=b"x" * 1025)).status_code == 413

@@ -147,7 +147,8 @@ def test_the_program_that_embeds_the_driver_tells_its_address(tmp_path: Path) ->
         timeout=30,
     )
     assert re.fullmatch(r"\[\('127\.0\.0\.1', \d+\)\]\n", ended.stdout)
-    assert ended.stderr == "", "the library is silent unless logging is configured"
+    assert "INFO:nbdriver.net.server:Listening on http://127.0.0.1:" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_the_line_for_nonebot_names_a_module_of_ours() -> None:

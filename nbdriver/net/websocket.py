@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+import sys
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,6 +33,10 @@ logger = logging.getLogger(__name__)
 #: Bytes that may wait to be sent before a Ping goes without its Pong (RFC 6455, 5.5.3 asks for the
 #: latest only): a peer that pings and does not read must not fill our memory.
 _MAX_UNSENT_PONGS = 262_144
+#: Bytes of messages that a connection reads before others have their turn, and what reading any of
+#: them costs beside its length: so it is 64 small ones, or one that is large once inflated.
+_SHARE = 65_536
+_COST = 1_024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +100,7 @@ class WebSocketConnection(abc.WebSocketConnection):
         "_session",
         "_state",
         "_stream",
+        "_turn",
         "_upgrade",
         "request",
     )
@@ -119,6 +125,7 @@ class WebSocketConnection(abc.WebSocketConnection):
         self._buffer = bytearray()
         self._inbox = Inbox()
         self._advancing = False
+        self._turn: asyncio.Handle | None = None
         self._keep_alive = KeepAlive(clock, limits.ping_interval, limits.ping_timeout)
         self._ended: asyncio.Future[None] | None = None
         self._code, self._reason = ABNORMAL_CLOSURE, ""
@@ -178,16 +185,18 @@ class WebSocketConnection(abc.WebSocketConnection):
 
         If it has had its say before, it may still be reading our answers.
         """
+        self._advance(sys.maxsize)
         if self._state is not _State.ANSWERING:
             self._finish(ABNORMAL_CLOSURE, "the peer ended the connection without a Close")
 
     def connection_lost(self) -> None:
-        """The connection is gone."""
+        """The connection is gone; what was read of it is still handed over."""
+        self._advance(sys.maxsize)
         self._lose()
 
     # Reading.
 
-    def _advance(self) -> None:
+    def _advance(self, share: int = _SHARE) -> None:
         """Handle what is there, as far as the state and whoever takes the messages let it.
 
         Who is called from here may call everything, but this loop goes on only when it returns.
@@ -197,17 +206,31 @@ class WebSocketConnection(abc.WebSocketConnection):
         self._advancing = True
         try:
             self._inbox.flush()
-            while self._reads and (event := self._session.next_event(self._buffer)) is not None:
+            while share > 0 and self._reads:
+                if (event := self._session.next_event(self._buffer)) is None:
+                    break
+                share -= _COST + len(event)
                 self._handle(event)
         except ProtocolViolation as violation:
             self._fail(violation)
         finally:
             self._advancing = False
         if self._reads:
-            self._stream.resume_reading()
+            self._read_on(later=share <= 0)
         elif self._state is _State.ANSWERING and self._inbox.listening:
             # The tasks that a listener has started have their turn first.
             asyncio.get_running_loop().call_soon(self._answered)
+
+    def _read_on(self, *, later: bool) -> None:
+        if not later:
+            self._stream.resume_reading()
+        elif self._turn is None:
+            self._stream.pause_reading()
+            self._turn = asyncio.get_running_loop().call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        self._advance()
 
     @property
     def _reads(self) -> bool:
@@ -220,7 +243,7 @@ class WebSocketConnection(abc.WebSocketConnection):
         match event:
             case Ping(payload):
                 # After our Close nothing may be sent (RFC 6455, 5.5.1).
-                if self._state is _State.OPEN and self._stream.unsent < _MAX_UNSENT_PONGS:
+                if self._state is _State.OPEN and self._takes_pongs:
                     self._write(self._session.pong(payload))
             case Pong(payload):
                 self._keep_alive.answered(payload)
@@ -228,6 +251,10 @@ class WebSocketConnection(abc.WebSocketConnection):
                 self._close_received(code, reason)
             case _ if self._state is _State.OPEN:
                 self._receive(event)
+
+    @property
+    def _takes_pongs(self) -> bool:
+        return self._stream.open and self._stream.unsent < _MAX_UNSENT_PONGS
 
     def _receive(self, message: str | bytes) -> None:
         self._inbox.put(message)
@@ -317,7 +344,7 @@ class WebSocketConnection(abc.WebSocketConnection):
 
     def _look_after_peer(self) -> None:
         """Ping when it is time, and give up a peer that has not been heard of since."""
-        if self._inbox.paused:
+        if self._inbox.paused or self._turn is not None:
             # Nothing can be heard from a peer that we do not listen to.
             self._keep_alive.excuse()
         if self._keep_alive.overdue:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 import pytest
+from support.bots import RecordingBot
 from support.echo import Echo, make_driver, serving
 from support.loops import on_each_loop
 from websockets.asyncio.client import ClientConnection, connect
@@ -242,3 +243,25 @@ async def test_a_client_that_vanishes_is_gone_from_the_bots_and_can_come_back() 
             await asyncio.sleep(0)
         async with dial(echo) as again:
             assert await talk(again, {"back": True}) == {"got": {"back": True}}
+
+
+@on_each_loop
+async def test_bots_can_close_the_server_that_waits_for_them() -> None:
+    class Closes(RecordingBot):
+        headers: ClassVar[list[Any]] = []
+
+        async def handle_message(self, message: Any) -> None:
+            await echo.server.close()
+            assert self.websocket is not None
+            await self.websocket.send({"closed": True})
+
+    async with serving(make_driver(adapter=Closes)) as echo:
+
+        @echo.driver.on_bot_disconnect
+        async def closes(bot: Any) -> None:
+            await echo.server.close()
+
+        async with dial(echo) as websocket:
+            assert await talk(websocket, {}) == {"closed": True}
+            with pytest.raises(ConnectionClosed):
+                await websocket.recv()

@@ -775,6 +775,29 @@ async def test_pipelined_requests_are_answered_in_order_one_at_a_time(serve: Any
         assert (await read_answer(peer)).body == f"/{i}".encode()
 
 
+async def test_what_comes_just_before_the_next_requests_turn_does_not_take_its_turn(
+    serve: Any,
+) -> None:
+    running = 0
+
+    async def handler(request: Request) -> Response:
+        nonlocal running
+        running += 1
+        assert running == 1
+        if request.target == "/0":
+            more = head(line="GET /2 HTTP/1.1")
+            asyncio.get_running_loop().call_soon(served.streams[0].data_received, more)
+        else:
+            await settle()
+        running -= 1
+        return Response(200, request.target)
+
+    served = serve(App(handler))
+    peer = served.connect(head(line="GET /0 HTTP/1.1") + head(line="GET /1 HTTP/1.1"))
+    for body in (b"/0", b"/1", b"/2"):
+        assert (await read_answer(peer)).body == body
+
+
 async def test_requests_of_every_kind_are_read_the_same_wherever_they_are_cut(serve: Any) -> None:
     data = (
         post(b"hello")
@@ -804,12 +827,14 @@ async def test_what_comes_while_a_request_is_answered_waits_with_the_client(serv
     served = serve(app := App(), http=HTTPLimits(read_ahead=1_000))
     app.http = app.wait
     peer = served.connect(GET)
-    for _ in range(100):
-        peer.send(post(b"x" * 100))
+    await settle()
+    data, piece = post(b"x" * 100) * 100, 333
+    for start in range(0, len(data), piece):
+        peer.send(data[start : start + piece])
         await settle()
     # What was read ahead is a little over 1,000 bytes; the client still holds the rest.
-    size = len(post(b"x" * 100))
-    assert 100 * size - peer.transport.get_write_buffer_size() <= 1_000 + size
+    ahead = len(data) - peer.transport.get_write_buffer_size()
+    assert 1_000 < ahead <= 1_000 + piece
     app.gate.set()
     for _ in range(101):
         assert (await read_answer(peer)).body == b"waited"
@@ -920,12 +945,11 @@ async def test_a_client_that_half_closes_within_a_request_gets_none(
     serve: Any, data: bytes
 ) -> None:
     served = serve()
-    for before in (b"", GET):
-        peer = served.connect(before)
-        if before:
-            await read_answer(peer)
-        peer.send(data)
+    for before in (0, 1, 3):
+        peer = served.connect(GET * before + data)
         peer.transport.write_eof()
+        for _ in range(before):
+            assert (await read_answer(peer)).status == 200
         assert await peer.read_to_end() == b""
         await settle()
         assert served.ended

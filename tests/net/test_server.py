@@ -534,7 +534,6 @@ async def test_what_has_not_ended_in_time_is_cancelled_and_named_and_the_rest_go
 
     async def stop(app: App) -> None:
         await asyncio.sleep(0)
-        await asyncio.sleep(0)
         ended.append(True)
 
     async with serving(App(http=held_by(gate), stop=stop), shutdown_timeout=0.3) as server:
@@ -567,14 +566,17 @@ async def test_a_handler_that_goes_on_although_it_is_cancelled_does_not_stop_the
         return Response(200)
 
     app = App(http=stubborn)
-    async with nothing_left(), asyncio.timeout(PATIENCE):
-        async with Server(app, settings(shutdown_timeout=0)) as server:
-            peer = await ask(server)
-            await gate.reached.wait()
-        assert app.order == ["start", "GET /", "stop"]
-        assert "1 handlers go on although they were cancelled" in lines()
+    try:
+        async with nothing_left(), asyncio.timeout(PATIENCE):
+            async with Server(app, settings(shutdown_timeout=0)) as server:
+                peer = await ask(server)
+                await gate.reached.wait()
+            assert app.order == ["start", "GET /", "stop"]
+            assert "1 handlers go on although they were cancelled" in lines()
+            gate.opened.set()
+            hang_up(peer)
+    finally:
         gate.opened.set()
-        hang_up(peer)
 
 
 async def test_a_shut_down_that_takes_too_long_is_cut_short() -> None:

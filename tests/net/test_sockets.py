@@ -167,8 +167,8 @@ async def test_an_address_that_is_found_twice_is_listened_to_once() -> None:
     ("host", "reason"),
     [
         ("no-such-host.invalid", "Name or service not known|Temporary failure"),
-        ("a..b", "label empty or too long"),
-        ("x" * 64, "label too long"),
+        ("a..b", "label"),
+        ("x" * 64, "label"),
         ("\x00", "Name or service not known"),
     ],
 )
@@ -232,7 +232,8 @@ class House:
     async def close(self) -> None:
         await self.listener.close()
         for each in (*self.clients, *self.guests):
-            each.transport.abort()
+            if not each.lost:
+                each.transport.abort()
             await each.until(lambda each=each: each.lost)
         assert self.clock.pending == 0
 
@@ -411,6 +412,8 @@ async def test_a_connection_whose_making_is_cancelled_is_closed() -> None:
             for task in making:
                 task.cancel()
             assert await asyncio.to_thread(end_of, client) == b""
+        # uvloop may give up a connection at this point without telling its protocol.
+        it.guests.clear()
 
 
 # When no file descriptor is left, and other such errors.
@@ -449,7 +452,7 @@ async def test_an_error_of_any_kind_never_keeps_the_loop_busy() -> None:
         await it.client()
         await settle()
         assert len(listening.errors) == 999
-        it.clock.advance(10)
+        it.clock.advance(1.25)
         await settle()
         assert len(listening.errors) == 998
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import socket
-import ssl
 import struct
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import memory
 from support.jumping import jumping
-from support.loops import LOOPS
 from support.peer import PATIENCE, Peer, settle
+from support.transports import IN_MEMORY, KINDS, TCP_KINDS, TLS_KINDS, Kind, socket_pair
 
 from nbdriver.errors import ConnectionLost
 from nbdriver.net.clock import RESOLUTION, VirtualClock
@@ -102,7 +100,8 @@ class Link:
         """End both sides, and see that the stream has told it once, last, and kept nothing."""
         self.peer.transport.resume_reading()
         self.stream.abort()
-        self.peer.transport.abort()
+        if not self.peer.lost:
+            self.peer.transport.abort()
         await self.until_lost()
         await self.peer.until(lambda: self.peer.lost)
         happened = self.receiver.happened
@@ -110,70 +109,6 @@ class Link:
         assert happened[-2:] == ["connection_lost", "lost"]
         assert len([each for each in happened if each != "data"]) == len(set(happened) - {"data"})
         assert self.clock.pending == 0
-
-
-class Kind(NamedTuple):
-    """A kind of transport, and the event loop that it belongs to."""
-
-    name: str
-    connect: Callable[[Stream, Peer], Awaitable[None]]
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None
-
-    def __str__(self) -> str:
-        return self.name
-
-
-async def connect_in_memory(stream: Stream, peer: Peer) -> None:
-    memory.connect(stream, peer)
-
-
-def socket_pair() -> tuple[socket.socket, socket.socket]:
-    """The two ends of a TCP connection, with buffers that are soon full."""
-    with socket.socket() as listening, socket.socket() as there:
-        for each in (listening, there):
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        there.connect(listening.getsockname())
-        here, _ = listening.accept()
-        return here, there.dup()
-
-
-async def connect_by_tcp(stream: Stream, peer: Peer) -> None:
-    loop = asyncio.get_running_loop()
-    here, there = socket_pair()
-    await loop.connect_accepted_socket(lambda: stream, here)
-    await loop.connect_accepted_socket(lambda: peer, there)
-
-
-async def connect_by_tls(stream: Stream, peer: Peer) -> None:
-    loop = asyncio.get_running_loop()
-    here, there = socket_pair()
-    await asyncio.gather(
-        loop.connect_accepted_socket(
-            lambda: stream, here, ssl=tls_context(ssl.PROTOCOL_TLS_SERVER)
-        ),
-        loop.create_connection(
-            lambda: peer, sock=there, ssl=tls_context(ssl.PROTOCOL_TLS_CLIENT), server_hostname=""
-        ),
-    )
-
-
-def tls_context(role: int) -> ssl.SSLContext:
-    """TLS without certificates: nobody is to be trusted here, and no key has to lie around."""
-    context = ssl.SSLContext(role)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers("AECDH:@SECLEVEL=0")
-    return context
-
-
-IN_MEMORY = Kind("memory", connect_in_memory, None)
-TCP_KINDS = [Kind(f"tcp on {name}", connect_by_tcp, loop) for name, loop in LOOPS.items()]
-TLS_KINDS = [Kind(f"tls on {name}", connect_by_tls, loop) for name, loop in LOOPS.items()]
-KINDS = [IN_MEMORY, *TCP_KINDS]
 
 
 def over(*kinds: Kind) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
@@ -868,7 +803,7 @@ def test_whatever_happens_a_connection_ends_once_and_leaves_nothing(
     @jumping
     async def scenario() -> None:
         link = Link()
-        await connect_in_memory(link.stream, link.peer)
+        await IN_MEMORY.connect(link.stream, link.peer)
         draining = []
         sent = 20_000 * sum(deed == "the peer sends" for deed, _ in deeds)
         for deed, then_settle in deeds:

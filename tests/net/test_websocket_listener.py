@@ -127,7 +127,12 @@ async def test_pausing_stops_the_delivery_and_slows_the_peer(client: bool) -> No
 @pytest.mark.parametrize("before", [True, False], ids=["waiting before", "coming together"])
 async def test_a_listener_that_pauses_in_the_middle_gets_the_rest_later(before: bool) -> None:
     async with Pair() as pair:
-        listener = Reacting(lambda message: message == "2" and pair.websocket.pause_reading())
+
+        def pause(message: str | bytes) -> None:
+            if message == "2":
+                pair.websocket.pause_reading()
+
+        listener = Reacting(pause)
         if not before:
             pair.websocket.deliver_to(listener)
         pair.peer.send(b"".join(frame(str(number)) for number in range(5)))
@@ -159,15 +164,20 @@ async def test_resuming_from_inside_a_delivery_does_not_nest() -> None:
         await pair.websocket.accept()
         listener = Reacting(react)
         pair.websocket.deliver_to(listener)
-        pair.peer.send(frame("late") * 5_000)
-        await settle()
+        pair.peer.send(frame("late") * 5_000 + close())
+        await pair.peer.read_close()
         assert listener.messages == ["early"] * 5_000 + ["late"] * 5_000
         assert deepest == 1
 
 
 async def test_the_peers_close_waits_behind_what_is_paused() -> None:
     async with Pair() as pair:
-        listener = Reacting(lambda message: message == "one" and pair.websocket.pause_reading())
+
+        def pause(message: str | bytes) -> None:
+            if message == "one":
+                pair.websocket.pause_reading()
+
+        listener = Reacting(pause)
         pair.websocket.deliver_to(listener)
         pair.peer.send(frame("one") + frame("two") + close(1000, "bye"))
         await settle()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 from nbdriver import Request, Response, WebSocketClosed, abc
 from nbdriver.asgi import ASGIApplication, ASGIWebSocketConnection
@@ -111,7 +111,7 @@ class Conversation:
 
 Handler = Callable[[ASGIWebSocketConnection], Awaitable[None]]
 #: The extension by which a server can tell more of a refusal than 403.
-DENIAL = {"websocket.http.response": {}}
+DENIAL: dict[str, dict[str, Any]] = {"websocket.http.response": {}}
 
 
 class App(abc.Application):
@@ -155,7 +155,7 @@ class Open:
         await websocket.accept()
         await self.left.wait()
 
-    async def __aenter__(self) -> Open:
+    async def __aenter__(self) -> Self:
         assert (await self.conversation.take())["type"] == "websocket.accept"
         return self
 

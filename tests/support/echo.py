@@ -8,6 +8,7 @@ from typing import Any
 
 from nbdriver import Driver
 from nbdriver.config import Config, Env
+from nbdriver.net.server import Server
 
 from .bots import RecordingBot, recording_bot
 
@@ -19,6 +20,7 @@ class Echo:
         self.driver = driver
         self.adapter: Any = driver._adapters["echo"]
         self.http = self.ws = ""
+        self.server: Server
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -44,6 +46,7 @@ async def serving(driver: Driver | None = None, **settings: Any) -> AsyncIterato
     """Serve while the block runs; `settings` are those of `Driver.serve`."""
     echo = Echo(driver or make_driver())
     async with echo.driver.serve(**settings) as server:
+        echo.server = server
         ((host, port),) = server.addresses
         echo.http, echo.ws = f"http://{host}:{port}/echo", f"ws://{host}:{port}/echo/ws"
         yield echo

@@ -11,9 +11,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import websockets
+
 from nbdriver.config import PREFIX, Config
 
-from .peer import PATIENCE
+PATIENCE = 60.0
+"""Seconds after which a wait for another process has been in vain; on a busy machine it is slow."""
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -88,9 +91,17 @@ async def program(*arguments: str, cwd: Path, **variables: str) -> AsyncIterator
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(3 * PATIENCE):
+        async with asyncio.timeout(2 * PATIENCE):
             yield Program(process)
     finally:
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+def platform(address: str, **headers: str) -> websockets.connect:
+    """A platform's WebSocket client; the underscores in names of headers stand for dashes."""
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    return websockets.connect(
+        address, additional_headers=fields, open_timeout=PATIENCE, ping_interval=None
+    )

@@ -150,7 +150,7 @@ def test_data_of_a_chunk_that_is_not_followed_by_cr_lf_is_400_cve_2025_43859(end
 
 
 def test_every_element_is_given_as_soon_as_it_is_there() -> None:
-    elements, left = cut_all(ChunkedCutter(LIMIT), [b"2\r\na", b"b\r\n", b"0\r\n\r\n"])
+    elements, _ = cut_all(ChunkedCutter(LIMIT), [b"2\r\na", b"b\r\n", b"0\r\n\r\n"])
     assert elements == [b"2\r\n", b"a", b"b", b"\r\n", b"0\r\n", b"\r\n"]
     assert cut_all(ChunkedCutter(LIMIT), [b"1\r\na\r\n"]) == ([b"1\r\n", b"a", b"\r\n"], b"")
 

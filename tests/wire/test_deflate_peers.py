@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,7 +52,7 @@ sizes = st.lists(st.integers(1, 2**12), min_size=1, max_size=4)
 
 def sent(connection: Connection, message: str | bytes, cuts: list[int], ping: bytes) -> bytes:
     """A message in fragments, with a Ping after each but the last."""
-    event = events.TextMessage if isinstance(message, str) else events.BytesMessage
+    event: Any = events.TextMessage if isinstance(message, str) else events.BytesMessage
     positions = [0, *sorted(cut % (len(message) + 1) for cut in cuts), len(message)]
     wire = b""
     for start, end in pairwise(positions[:-1]):

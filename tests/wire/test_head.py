@@ -148,6 +148,7 @@ def test_a_head_that_is_over_the_limit_is_431_though_it_is_not_complete() -> Non
 
 
 def test_a_target_that_is_far_over_the_limit_is_414_though_the_line_is_not_complete() -> None:
+    assert cut_all([b"GET /" + b"x" * 159], SMALL) == []
     assert cut_all([b"GET /" + b"x" * 160], SMALL) == [414]
     assert cut_all([b"GET /" + b"x" * 8_192 + b"x" * 64], LIMITS) == [414]
 

@@ -1,0 +1,86 @@
+"""A WebSocket over a stream that has much to read: others have their turn, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from support.frames import PING, close, frame
+from support.peer import PATIENCE, settle
+from support.websocket_pair import Listener, Pair
+
+from nbdriver.errors import WebSocketClosed
+
+MANY = 1_000
+
+
+@pytest.mark.parametrize("message", ["x", "x" * 100_000], ids=["many", "large"])
+async def test_a_connection_reads_its_share_and_then_others_have_their_turn(message: str) -> None:
+    async with Pair() as pair, Pair() as other:
+        listener, second = Listener(), Listener()
+        pair.websocket.deliver_to(listener)
+        other.websocket.deliver_to(second)
+        pair.websocket.data_received(frame(message) * MANY)
+        other.websocket.data_received(frame("quick"))
+        assert second.messages == ["quick"]
+        assert 1 <= len(listener.messages) <= 64
+        pair.peer.send_close()
+        assert await pair.peer.read_close() == (1000, "")
+        assert listener.messages == [message] * MANY
+
+
+@pytest.mark.parametrize("end", ["eof_received", "connection_lost", "a Close", "a violation"])
+async def test_what_was_read_is_delivered_though_its_turn_had_not_come(end: str) -> None:
+    async with Pair() as pair:
+        listener = Listener()
+        pair.websocket.deliver_to(listener)
+        wire = frame("x") * MANY
+        if end == "a Close":
+            wire += close()
+        elif end == "a violation":
+            wire += frame("", 3)
+        pair.websocket.data_received(wire)
+        assert len(listener.messages) < MANY
+        if end == "eof_received":
+            pair.websocket.eof_received()
+        else:
+            pair.websocket.connection_lost()
+        await settle()
+        assert listener.messages == ["x"] * MANY
+        assert isinstance(listener.closed, WebSocketClosed)
+        assert listener.closed.code == {"a Close": 1000, "a violation": 1002}.get(end, 1006)
+
+
+async def test_whose_turn_has_not_come_cannot_be_dead() -> None:
+    async with Pair() as pair:
+        listener = Listener()
+        pair.websocket.deliver_to(listener)
+        pair.websocket.data_received(frame("x") * 10_000)
+        pair.clock.advance(60)
+        assert listener.closed is None
+        pair.websocket.pause_reading()
+        pair.websocket.resume_reading()
+        pair.peer.send_close()
+        while pair.peer.received[-2:] != b"\x03\xe8":
+            await settle()
+        assert len(listener.messages) == 10_000
+
+
+async def test_our_close_reads_on_in_turns_too() -> None:
+    async with Pair() as pair:
+        closing = asyncio.create_task(pair.websocket.close())
+        await settle()
+        pair.websocket.data_received(frame("x") * MANY + close(4000))
+        await asyncio.wait_for(closing, PATIENCE)
+        assert await pair.closed_with() == (4000, "")
+
+
+async def test_a_ping_that_is_read_after_the_end_is_not_answered() -> None:
+    async with Pair() as pair:
+        listener = Listener()
+        pair.websocket.deliver_to(listener)
+        pair.websocket.data_received(frame("x") * 100 + frame("?", PING) + frame("last"))
+        pair.peer.transport.abort()
+        await settle()
+        assert listener.messages[-1] == "last"
+        assert not pair.peer.received
