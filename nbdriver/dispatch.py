@@ -11,12 +11,12 @@ import logging
 import sys
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import codec
 from .abc import Bot, Driver, WebSocketConnection
 from .config import ServerConfig
-from .errors import HTTPError, WebSocketClosed
+from .errors import ConnectionLost, HTTPError, WebSocketClosed
 from .logs import escape
 from .model import Request, RequestHeaders, Response
 from .net.clock import Clock
@@ -30,6 +30,16 @@ __all__ = ["Dispatcher"]
 logger = logging.getLogger(__name__)
 
 Message = dict[str, Any]
+
+
+class _Event(NamedTuple):
+    """What a task works on, as the log names it if the task fails."""
+
+    bot_id: str
+    message: Message
+
+    def __str__(self) -> str:
+        return f"bot {escape(str(self.bot_id))}: {self.message}"
 
 
 class Dispatcher:
@@ -80,7 +90,7 @@ class Dispatcher:
         return Response(204)
 
     def _start(self, bot: Bot, message: Message) -> None:
-        self.pending.start(_handle(bot, message), message, _nothing)
+        self.pending.start(_handle(bot, message), _Event(bot.self_id, message), _nothing)
 
     async def _start_when_free(self, bot: Bot, message: Message) -> None:
         """Wait in line for a place. Raises HTTPError (503) if none is found in time."""
@@ -124,7 +134,7 @@ class Dispatcher:
         try:
             bot = adapter("websocket", self_id, websocket=WebSocket(websocket))
             await websocket.accept()
-            connection = _BotConnection(self, bot, websocket)
+            connection = _BotConnection(self, bot, self_id, websocket)
             logger.info("Bot %s connected by WebSocket (%s)", connection, bot.type)
             self._driver._bot_connect(bot)
             self._connections[self_id] = connection
@@ -240,10 +250,13 @@ class _BotConnection:
         "websocket",
     )
 
-    def __init__(self, dispatcher: Dispatcher, bot: Bot, websocket: WebSocketConnection) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, bot: Bot, bot_id: str, websocket: WebSocketConnection
+    ) -> None:
+        """`bot_id` is what `check_permission` gave, whatever the bot made of it."""
         self._dispatcher = dispatcher
         self.bot = bot
-        self.bot_id = bot.self_id
+        self.bot_id = bot_id
         self.websocket = websocket
         self._is_answer: Callable[[Message], bool] = getattr(type(bot), "is_answer", _is_answer)
         self._running = 0
@@ -269,7 +282,7 @@ class _BotConnection:
             return
         pending = self._dispatcher.pending
         if self._answers(event):
-            pending.start_beside(_handle(self.bot, event), event)
+            pending.start_beside(_handle(self.bot, event), _Event(self.bot_id, event))
         elif pending.draining:
             self._dropped += 1
         elif self._parked or not self._has_place():
@@ -318,7 +331,8 @@ class _BotConnection:
 
     def _start(self, event: Message) -> None:
         self._running += 1
-        self._dispatcher.pending.start(_handle(self.bot, event), event, self._done)
+        cause = _Event(self.bot_id, event)
+        self._dispatcher.pending.start(_handle(self.bot, event), cause, self._done)
 
     def _done(self) -> None:
         self._running -= 1
@@ -407,6 +421,9 @@ async def _handle(bot: Bot, message: Message) -> None:
     """Give `bot` a message; whatever it raises, even at once, is the task's to log."""
     try:
         await bot.handle_message(message)
+    except (WebSocketClosed, ConnectionLost) as error:
+        # The peer has left while it was being answered: nothing that a traceback would explain.
+        logger.warning("bot %s: an event got no answer, %s", escape(str(bot.self_id)), error)
     except (SystemExit, KeyboardInterrupt):
         # They are for the event loop. A task that was started eagerly would raise them in whatever
         # has brought the message, which may take them for an error of its own.

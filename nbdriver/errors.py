@@ -28,7 +28,7 @@ class DriverError(Exception):
 
 
 class ConfigError(DriverError, ValueError):
-    """A setting cannot be used: the message names the key, where it came from, and what was expected."""
+    """A setting cannot be used: the message names the key, its source, and what was expected."""
 
 
 class StartupError(DriverError):
@@ -69,7 +69,7 @@ class RequestDenied(HTTPError):
 
 
 class ProtocolViolation(DriverError):
-    """A WebSocket peer broke RFC 6455 or a limit; `code` is the close code it is told (section 7.4)."""
+    """A WebSocket peer broke RFC 6455 or a limit; `code` is the close code it is told (7.4)."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(code, reason)
@@ -81,7 +81,7 @@ class ProtocolViolation(DriverError):
 
 
 class WebSocketClosed(DriverError):
-    """The WebSocket is closed; `code` and `reason` are the peer's, or 1006 if it left without a word."""
+    """The WebSocket is closed; `code` and `reason` are the peer's, or 1006 if it just left."""
 
     def __init__(self, code: int, reason: str = "") -> None:
         super().__init__(code, reason)

@@ -441,8 +441,9 @@ def _token_of(headers: Mapping[str, str]) -> bytes | None:
     """The token that a caller shows, in the header or else in the query; as it was sent."""
     # RFC 9110, 11.1: the scheme's case does not matter; `Token` is what older clients say.
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() in ("bearer", "token") and token.strip():
-        return token.strip().encode("latin-1", "replace")
+    if scheme.lower() in ("bearer", "token") and token.strip(" \t"):
+        # Not of what Unicode calls white space: a byte of a token in UTF-8 may look like it.
+        return token.strip(" \t").encode("latin-1", "replace")
     request = _request(headers)
     token_in_query = request.query("access_token") if request is not None else None
     return token_in_query.encode() if token_in_query else None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,6 +48,9 @@ _SECRET_WORDS = ("token", "secret", "password", "key")
 _TRUE = frozenset({"1", "on", "t", "true", "y", "yes"})
 _FALSE = frozenset({"0", "off", "f", "false", "n", "no"})
 _BYTES = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+#: Beyond these no clock and no library counts any more: thirty years, and what a 64-bit size holds.
+_LONGEST = 1e9
+_LARGEST = 2**62
 _SIZE = re.compile(r"\s*([0-9]+)\s*([kmg]i?b)?\s*", re.IGNORECASE)
 
 # The spellings that pydantic 1 reads, and so NoneBot: `[DD ][[HH:]MM:]SS[.ffffff]` and ISO 8601.
@@ -219,14 +221,14 @@ def _size(value: object) -> int:
         if match is None:
             raise ValueError
         value = int(match[1]) * _BYTES[(match[2] or "").lower()]
-    return _whole_between(1)(value)
+    return _whole_between(1, _LARGEST)(value)
 
 
 def _seconds_or_zero(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError
     number = float(value)
-    if not 0 <= number < math.inf:
+    if not 0 <= number <= _LONGEST:
         raise ValueError
     return number
 

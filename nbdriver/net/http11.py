@@ -299,13 +299,14 @@ class HTTPConnection:
     async def _respond(self, request: Request) -> None:
         try:
             self._send(await self._context.application.handle_http(request))
-        except asyncio.CancelledError as error:
-            # From outside at a forced stop, or from within: its client must not wait for ever.
-            self.refuse(error)
-            raise
         except Exception as error:
             self.refuse(error)
             return
+        except BaseException as error:
+            # From outside at a forced stop, or from within: its client must not wait for ever.
+            self.refuse(error)
+            await _let_go(error)
+            raise
         try:
             await self._stream.drain()
         except ConnectionLost:
@@ -415,11 +416,12 @@ class HTTPConnection:
             await self._context.application.handle_websocket(websocket)
         except WebSocketClosed:
             pass
-        except asyncio.CancelledError as error:
-            await self._fail(websocket, error)
-            raise
         except Exception as error:
             await self._fail(websocket, error)
+        except BaseException as error:
+            await self._fail(websocket, error)
+            await _let_go(error)
+            raise
         # A connection that delivers to a listener lives on; any other ends with its handler.
         if not websocket.delivers:
             await websocket.close()
@@ -485,6 +487,15 @@ class HTTPConnection:
         self._opening = None
         if self._turn is not None:
             self._turn.cancel()
+
+
+async def _let_go(error: BaseException) -> None:
+    """See that what is meant for the event loop is raised in a turn of its own.
+
+    A task that was started eagerly would raise a SystemExit in whatever has brought the bytes.
+    """
+    if not isinstance(error, asyncio.CancelledError):
+        await asyncio.sleep(0)
 
 
 def _address(peer: object) -> Address | None:

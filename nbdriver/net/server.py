@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from types import TracebackType
@@ -106,6 +108,8 @@ class Server:
         self._lifespan = self._application.lifespan()
         await self._lifespan.__aenter__()
         try:
+            if self._stopping is not None:
+                raise StartupError("the server was closed before it listened")
             await self._listen()
         except BaseException:
             await self._leave(self._config.shutdown_timeout)
@@ -326,7 +330,28 @@ def run(
             " inside of one, use: async with driver.serve() as server: await server.wait()"
         )
     with asyncio.Runner(loop_factory=_loop_factory(config.uvloop)) as runner:
-        return runner.run(_main(application, config, ready))
+        code = runner.run(_main(application, config, ready))
+        if code == FORCED and runner.run(_is_stuck()):
+            logging.shutdown()
+            sys.stdout.flush()
+            os._exit(FORCED)
+    return code
+
+
+async def _is_stuck() -> bool:
+    """End what is left in the event loop, and see whether something keeps it for ever.
+
+    A task may ignore its cancellation, and a thread (`asyncio.to_thread`) cannot be cancelled; the
+    runner would wait for both, and Python for the thread once more.
+    """
+    left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in left:
+        task.cancel()
+    left.append(asyncio.create_task(asyncio.get_running_loop().shutdown_default_executor()))
+    _, stuck = await asyncio.wait(left, timeout=MOMENT)
+    for task in stuck:
+        logger.error("The process ends although this does not: %r", task)
+    return bool(stuck)
 
 
 def _in_event_loop() -> bool:

@@ -235,9 +235,10 @@ class WebSocketConnection(abc.WebSocketConnection):
     @property
     def _reads(self) -> bool:
         """Whether what comes is looked at; after our Close only the peer's is waited for."""
-        if self._state is _State.OPEN:
-            return not self._inbox.paused
-        return self._state is _State.CLOSING
+        if self._state is _State.OPEN and self._inbox.paused:
+            # What was read of a connection that is gone is still handed over, within bounds.
+            return not self._stream.open and self._inbox.size <= self._limits.max_parked
+        return self._state in _READING
 
     def _handle(self, event: Event) -> None:
         match event:
@@ -299,13 +300,21 @@ class WebSocketConnection(abc.WebSocketConnection):
         if not isinstance(message, str | bytes):
             raise TypeError(f"expected str or bytes to send, got {type(message).__name__}")
         self._check_open()
+        # Before the write as well: else each of many senders would put its message into the buffer
+        # of a peer that does not read.
+        await self._drain()
+        self._check_open()
         self._write(self._session.message(message))
+        await self._drain()
+        if self._state is _State.CLOSED:
+            raise self._error()
+
+    async def _drain(self) -> None:
+        """Wait while the peer is slow to read."""
         try:
             await self._stream.drain()
         except ConnectionLost:
             self._lose()
-        if self._state is _State.CLOSED:
-            raise self._error()
 
     async def ping(self) -> None:
         """See `abc.WebSocketConnection.ping`."""

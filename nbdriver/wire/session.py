@@ -79,9 +79,12 @@ class Session:
         if isinstance(payload, tuple):
             code, reason = payload
             return Close(int(code), reason)
-        if isinstance(payload, bytes) and frame.opcode is Opcode.PING:
+        if isinstance(payload, str):
+            return self._assemble(payload, frame.message_finished)
+        payload = bytes(payload)  # wsproto 1.2 has bytearrays here
+        if frame.opcode is Opcode.PING:
             return Ping(payload)
-        if isinstance(payload, bytes) and frame.opcode is Opcode.PONG:
+        if frame.opcode is Opcode.PONG:
             return Pong(payload)
         return self._assemble(payload, frame.message_finished)
 

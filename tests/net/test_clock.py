@@ -220,6 +220,7 @@ async def test_a_cancelled_deadline_does_not_act_and_is_forgotten_at_once(
         deadline.set(1)
         assert time.clock.pending == 1
         deadline.cancel()
+        assert not deadline.armed
         assert time.clock.pending == 0
         assert timers() == 0
         deadline.cancel()  # safe to repeat

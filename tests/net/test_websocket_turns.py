@@ -10,6 +10,7 @@ from support.peer import PATIENCE, settle
 from support.websocket_pair import Listener, Pair
 
 from nbdriver.errors import WebSocketClosed
+from nbdriver.net.websocket import WebSocketLimits
 
 MANY = 1_000
 
@@ -49,6 +50,24 @@ async def test_what_was_read_is_delivered_though_its_turn_had_not_come(end: str)
         assert listener.messages == ["x"] * MANY
         assert isinstance(listener.closed, WebSocketClosed)
         assert listener.closed.code == {"a Close": 1000, "a violation": 1002}.get(end, 1006)
+
+
+@pytest.mark.parametrize("max_parked", [10_000, 10_000_000])
+async def test_what_was_read_is_delivered_though_the_listener_has_paused(max_parked: int) -> None:
+    """There is nobody left to be slowed down; but there is a bound on what may wait."""
+    async with Pair(limits=WebSocketLimits(max_parked=max_parked)) as pair:
+        listener = Listener()
+        pair.websocket.deliver_to(listener)
+        pair.websocket.data_received(frame("x"))
+        pair.websocket.pause_reading()
+        pair.websocket.data_received(frame("x" * 100) * MANY)
+        assert len(listener.messages) == 1
+        pair.peer.transport.abort()
+        await settle()
+        within_bounds = max_parked < MANY * 100
+        assert (len(listener.messages) < MANY // 5) is within_bounds
+        assert (len(listener.messages) == 1 + MANY) is not within_bounds
+        assert str(listener.closed) == "1006: the connection was lost"
 
 
 async def test_whose_turn_has_not_come_cannot_be_dead() -> None:
