@@ -263,6 +263,8 @@ class ASGIWebSocketConnection(abc.WebSocketConnection):
             self._end(ABNORMAL_CLOSURE, "the connection was lost")
 
     def _take(self, event: Event) -> None:
+        if self._state is _State.CLOSED:
+            return
         if event["type"] == "websocket.disconnect":
             self._end(event.get("code") or NO_STATUS, event.get("reason") or "")
         else:

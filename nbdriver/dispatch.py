@@ -156,13 +156,20 @@ class Dispatcher:
             await asyncio.wait([probe])
         # The last connection's hooks come before this one's.
         await self._driver._bot_hooks.settled(self_id)
-        if self_id in self._driver.bots or self_id in self._entering:
+        if self._is_taken(self_id):
             logger.warning(
                 "bot %s is already connected, a second connection is refused", escape(self_id)
             )
             raise HTTPError(
                 409, f"bot {self_id} is already connected, and that connection is alive"
             )
+
+    def _is_taken(self, self_id: str) -> bool:
+        """Whether a bot of that id is connected, or about to be."""
+        bots, connection = self._driver.bots, self._connections.get(self_id)
+        if connection is not None and bots.get(connection.bot.self_id) is connection.bot:
+            return True
+        return self_id in bots or self_id in self._entering
 
     async def _probe(self, old: _BotConnection) -> None:
         """Ask an old connection for a sign of life, and end it if none comes."""

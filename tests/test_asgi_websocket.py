@@ -160,6 +160,17 @@ async def test_a_close_that_may_not_be_sent_is_a_value_error_and_changes_nothing
         assert not ours.websocket.closed
 
 
+async def test_a_message_that_comes_after_our_close_is_not_wanted() -> None:
+    async with Open() as ours:
+        await settle()
+        await ours.websocket.close()
+        assert ours.websocket.closed
+        ours.conversation.text("late")
+        await settle()
+        assert ours.websocket.closed
+        await ours.conversation.take()
+
+
 async def test_a_handler_that_returns_closes_with_1000() -> None:
     async with Open() as ours:
         ours.left.set()

@@ -278,7 +278,7 @@ async def test_what_a_handler_raises_is_logged_with_the_event_that_caused_it(
     host = Host()
     assert (await host.post({"fail": "boom"})).status_code == 204
     await settle()
-    assert "{'fail': 'boom'}: failed" in caplog.text
+    assert "bot 1: {'fail': 'boom'}: failed" in caplog.text
     assert "RuntimeError: boom" in caplog.text
 
 
@@ -298,8 +298,8 @@ async def test_a_plain_function_as_handler_is_logged_and_hurts_nobody(
     assert (await host.post({"b": 1}, x_self_id="2")).status_code == 204
     await settle()
     assert websocket.ended is None
-    assert "{'a': 1}: failed" in caplog.text
-    assert "{'b': 1}: failed" in caplog.text
+    assert "bot 1: {'a': 1}: failed" in caplog.text
+    assert "bot 2: {'b': 1}: failed" in caplog.text
 
 
 async def test_a_posted_event_of_a_bot_that_is_also_connected_is_warned_of(
@@ -999,7 +999,9 @@ async def test_cancelling_ends_what_is_left_and_starts_nothing_that_is_parked(
         await host.dispatcher.cancel()
     await settle()
     assert host.adapter.messages == numbered(2, wait="never")
-    assert "{'number': 0, 'wait': 'never'}: cancelled, it had not ended in time" in caplog.text
+    assert (
+        "bot 1: {'number': 0, 'wait': 'never'}: cancelled, it had not ended in time" in caplog.text
+    )
     assert "bot 1: 1 parked events were not handled" in caplog.text
     assert "bot 2: 1 parked events were not handled" in caplog.text
     # What reading had left to come is refused like all that comes after the stop.
@@ -1027,3 +1029,45 @@ async def test_a_request_that_waits_for_a_place_while_all_is_cancelled_gets_503(
     await host.dispatcher.cancel()
     host.clock.advance(60)
     assert (await waiting).status_code == 503
+
+
+# What bots make of it.
+
+
+class NumberedBot(RecordingBot):
+    """Keeps its id as a number, though `check_permission` gave text."""
+
+    headers: ClassVar[list[dict[str, str]]] = []
+
+    def __init__(self, connection_type: str, self_id: str, *, websocket: Any = None) -> None:
+        super().__init__(connection_type, self_id, websocket=websocket)
+        self.self_id = int(self_id)  # type: ignore[assignment]  # that is the point
+
+
+async def test_a_bot_that_keeps_its_id_as_a_number_can_connect_again() -> None:
+    host = Host(NumberedBot)
+    first = await host.connect()
+    assert (await refused(host.connect())).status_code == 409
+    first.peer_leaves()
+    await settle()
+    await host.connect()
+
+
+class AnsweringBot(RecordingBot):
+    """Answers when the peer has left already."""
+
+    headers: ClassVar[list[dict[str, str]]] = []
+
+    async def handle_message(self, message: dict[str, Any]) -> None:
+        raise WebSocketClosed(1006, "the connection was lost")
+
+
+async def test_an_answer_to_a_peer_that_has_left_is_one_line_without_a_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    host = Host(AnsweringBot)
+    await host.post({"a": 1})
+    await settle()
+    (record,) = [each for each in caplog.records if each.levelno > logging.INFO]
+    assert record.getMessage() == ("bot 1: an event got no answer, 1006: the connection was lost")
+    assert record.exc_info is None

@@ -384,7 +384,7 @@ async def test_shutdown_hooks_run_although_events_and_hooks_of_bots_do_not_end(
             adapter.over.set()
     finally:
         adapter.over.set()
-    assert "{'event': 1}: cancelled, it had not ended in time" in lines()
+    assert "bot 1: {'event': 1}: cancelled, it had not ended in time" in lines()
 
 
 async def test_what_goes_on_although_it_was_cancelled_is_named(

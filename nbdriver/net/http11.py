@@ -299,14 +299,11 @@ class HTTPConnection:
     async def _respond(self, request: Request) -> None:
         try:
             self._send(await self._context.application.handle_http(request))
-        except Exception as error:
-            self.refuse(error)
-            return
         except BaseException as error:
-            # From outside at a forced stop, or from within: its client must not wait for ever.
+            # Whatever it is, a cancellation at a forced stop too: no client must wait for ever.
             self.refuse(error)
-            await _let_go(error)
-            raise
+            await _raise_on(error)
+            return
         try:
             await self._stream.drain()
         except ConnectionLost:
@@ -318,7 +315,7 @@ class HTTPConnection:
 
     def _next(self) -> None:
         """The answer is sent: keep the connection for the next request, or end it."""
-        if self._last or self._h11.our_state is h11.MUST_CLOSE or not self._stream.open:
+        if self._last or self._h11.our_state is h11.MUST_CLOSE:
             self._end()
             return
         self._h11.start_next_cycle()
@@ -416,12 +413,9 @@ class HTTPConnection:
             await self._context.application.handle_websocket(websocket)
         except WebSocketClosed:
             pass
-        except Exception as error:
-            await self._fail(websocket, error)
         except BaseException as error:
             await self._fail(websocket, error)
-            await _let_go(error)
-            raise
+            await _raise_on(error)
         # A connection that delivers to a listener lives on; any other ends with its handler.
         if not websocket.delivers:
             await websocket.close()
@@ -489,13 +483,17 @@ class HTTPConnection:
             self._turn.cancel()
 
 
-async def _let_go(error: BaseException) -> None:
-    """See that what is meant for the event loop is raised in a turn of its own.
+async def _raise_on(error: BaseException) -> None:
+    """Raise what a handler raised and is not meant for us: a cancellation, the end of the program.
 
-    A task that was started eagerly would raise a SystemExit in whatever has brought the bytes.
+    The latter in a turn of its own: a task that was started eagerly would raise it in whatever has
+    brought the bytes.
     """
-    if not isinstance(error, asyncio.CancelledError):
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
         await asyncio.sleep(0)
+        raise error
+    if isinstance(error, asyncio.CancelledError):
+        raise error
 
 
 def _address(peer: object) -> Address | None:

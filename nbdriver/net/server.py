@@ -331,27 +331,33 @@ def run(
         )
     with asyncio.Runner(loop_factory=_loop_factory(config.uvloop)) as runner:
         code = runner.run(_main(application, config, ready))
-        if code == FORCED and runner.run(_is_stuck()):
-            logging.shutdown()
-            sys.stdout.flush()
-            os._exit(FORCED)
+        if code == FORCED:
+            _leave_behind(runner.run(_end_the_rest()))
     return code
 
 
-async def _is_stuck() -> bool:
-    """End what is left in the event loop, and see whether something keeps it for ever.
-
-    A task may ignore its cancellation, and a thread (`asyncio.to_thread`) cannot be cancelled; the
-    runner would wait for both, and Python for the thread once more.
-    """
+async def _end_the_rest() -> set[asyncio.Task[None]]:
+    """End what is left in the event loop, threads of its executor too; gives what does not end."""
     left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in left:
         task.cancel()
     left.append(asyncio.create_task(asyncio.get_running_loop().shutdown_default_executor()))
     _, stuck = await asyncio.wait(left, timeout=MOMENT)
-    for task in stuck:
-        logger.error("The process ends although this does not: %r", task)
-    return bool(stuck)
+    return stuck
+
+
+def _leave_behind(stuck: set[asyncio.Task[None]]) -> None:
+    """End the process here and now, if something would keep it for ever.
+
+    A task may ignore its cancellation, and a thread (`asyncio.to_thread`) cannot be cancelled; the
+    runner would wait for both, and Python for the thread once more.
+    """
+    if stuck:
+        for task in stuck:
+            logger.error("The process ends although this does not: %r", task)
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(FORCED)
 
 
 def _in_event_loop() -> bool:

@@ -31,7 +31,7 @@ from nbdriver.net.websocket import WebSocketConnection
 from nbdriver.wire.deflate import DeflateSettings
 
 HALF: Any = 200.5
-HTTP_LOG = "nbdriver.net.http11"
+HTTP_LOG, TASKS_LOG = "nbdriver.net.http11", "nbdriver.net.tasks"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 UPGRADE = (
     b"GET /a/ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -49,7 +49,7 @@ def post(body: bytes, *lines: str) -> bytes:
 
 
 def chunked(*chunks: bytes) -> bytes:
-    body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
+    body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks if chunk)
     return head("Transfer-Encoding: chunked", line="POST / HTTP/1.1") + body + b"0\r\n\r\n"
 
 
@@ -172,10 +172,10 @@ class Served:
 
 
 @pytest.fixture
-async def serve() -> AsyncIterator[Callable[..., Served]]:
+async def serve(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Callable[..., Served]]:
     """Servers, of which nothing is left at the end: no task, no deadline, no connection.
 
-    And nothing but what the contract allows was raised into the event loop meanwhile.
+    And nothing was raised meanwhile, neither into the event loop nor out of a task.
     """
     raised: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
@@ -196,6 +196,7 @@ async def serve() -> AsyncIterator[Callable[..., Served]]:
         assert served.clock.pending == 0
         assert served.context.connections == {}
     assert raised == []
+    assert not [r for r in caplog.get_records("call") if r.name == TASKS_LOG and r.exc_info]
 
 
 async def read_answer(peer: Peer, method: str = "GET") -> Answer:
@@ -470,6 +471,39 @@ async def test_a_handler_that_met_a_lost_connection_of_its_own_is_500(serve: Any
         raise ConnectionLost("of somebody else")
 
     assert (await read_last_answer(serve(App(handler)).connect(GET))).status == 500
+
+
+class BeyondException(BaseException):
+    """What no handler should raise, and one may raise all the same."""
+
+
+async def test_a_handler_that_raises_no_exception_but_more_is_500_all_the_same(
+    serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(request: Request) -> Response:
+        raise BeyondException
+
+    served = serve(App(handler))
+    assert (await read_last_answer(served.connect(GET))).status == 500
+    await settle()
+    assert "BeyondException" in caplog.text
+    await served.still_works()
+
+
+def test_a_handler_that_ends_the_program_is_answered_before_it_does() -> None:
+    async def handler(request: Request) -> Response:
+        raise SystemExit(5)
+
+    peers: list[Peer] = []
+
+    async def main() -> None:
+        peers.append(Served(App(handler)).connect(GET))
+        await asyncio.Event().wait()
+
+    with pytest.raises(SystemExit) as caught:
+        asyncio.run(main())
+    assert caught.value.code == 5
+    assert peers[0].received.startswith(b"HTTP/1.1 500 ")
 
 
 async def test_a_handler_that_is_cancelled_from_within_is_500_and_logged(
@@ -766,13 +800,18 @@ async def test_pipelined_requests_are_answered_in_order_one_at_a_time(serve: Any
         assert running == 1
         await asyncio.sleep(0)
         running -= 1
-        return Response(200, request.target)
+        return Response(200, request.headers.get("x-number") or request.body)
 
-    peer = serve(App(handler)).connect(
-        b"".join(head(line=f"GET /{i} HTTP/1.1") for i in range(100))
-    )
-    for i in range(100):
-        assert (await read_answer(peer)).body == f"/{i}".encode()
+    requests = list[bytes]()
+    for i in range(0, 99, 3):
+        requests += [
+            head(f"X-Number: {i}"),
+            post(b"%d" % (i + 1)),
+            chunked(b"%d" % (i + 2)),
+        ]
+    peer = serve(App(handler)).connect(b"".join(requests))
+    for i in range(99):
+        assert (await read_answer(peer)).body == b"%d" % i
 
 
 async def test_what_comes_just_before_the_next_requests_turn_does_not_take_its_turn(
@@ -1001,13 +1040,17 @@ async def test_a_client_that_leaves_while_it_is_answered_does_not_stop_its_handl
     assert len(done) == 1
 
 
-async def test_a_connection_that_is_cut_off_as_its_handler_ends_is_not_read_on(serve: Any) -> None:
+@pytest.mark.parametrize("first", ["handler", "stream"])
+async def test_a_connection_that_is_cut_off_as_its_handler_ends_is_not_read_on(
+    serve: Any, first: str
+) -> None:
     served = serve(app := App())
     app.http = app.wait
     served.connect(GET * 2)
     await settle()
-    served.streams[0].abort()
-    app.gate.set()
+    ends = [app.gate.set, served.streams[0].abort]
+    for end in ends if first == "handler" else reversed(ends):
+        end()
     await settle()
     assert len(app.requests) == 1
 
@@ -1186,11 +1229,18 @@ async def test_a_body_that_stalls_for_30_s_is_408(serve: Any) -> None:
     await served.still_works()
 
 
+@pytest.mark.parametrize("begun", [0, 500, 2_048])
 @pytest.mark.parametrize("piece", [b"x", b"1\r\nx\r\n"])
-async def test_a_byte_a_second_does_not_keep_a_body_alive(serve: Any, piece: bytes) -> None:
+async def test_a_byte_a_second_does_not_keep_a_body_alive(
+    serve: Any, begun: int, piece: bytes
+) -> None:
     served = serve()
-    begun = post(b"x" * 5_000)[:-5_000] if len(piece) == 1 else chunked()[:-5]
-    peer = served.connect(begun)
+    peer = served.connect(post(b"x" * 1_000))
+    await read_answer(peer)
+    if len(piece) == 1:
+        peer.send(head("Content-Length: 5000", line="POST / HTTP/1.1") + b"x" * begun)
+    else:
+        peer.send(chunked(b"x" * begun)[:-5])
     for _ in range(29):
         await served.advance(1)
         peer.send(piece)

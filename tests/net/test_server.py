@@ -247,6 +247,18 @@ async def test_a_start_that_fails_passes_its_error_on_and_listens_nowhere(
     assert (app.order, lines()) == (["start", "stop"], [])
 
 
+async def test_a_server_that_is_closed_while_it_starts_up_does_not_listen() -> None:
+    async def close(app: App) -> None:
+        await server.close()
+
+    app = App(start=close)
+    server = Server(app, settings())
+    with pytest.raises(StartupError, match=r"^the server was closed before it listened$"):
+        async with nothing_left(), asyncio.timeout(PATIENCE), server:
+            raise AssertionError("it listens")
+    assert app.order[-1] == "stop"
+
+
 async def test_a_start_can_be_cancelled() -> None:
     gate, app = Gate(), App()
     app.start = gate

@@ -242,6 +242,19 @@ async def test_sending_waits_for_a_peer_that_is_slow_to_read(pair: Pair) -> None
     assert len((await pair.peer.read_frame()).payload) == 100_000
 
 
+async def test_of_many_senders_to_a_peer_that_does_not_read_only_one_fills_the_buffer(
+    pair: Pair,
+) -> None:
+    pair.peer.transport.pause_reading()
+    senders = [asyncio.create_task(pair.websocket.send(bytes(100_000))) for _ in range(20)]
+    await settle()
+    assert 100_000 <= pair.stream.unsent < 200_000
+    pair.peer.transport.resume_reading()
+    for sender in senders:
+        await asyncio.wait_for(sender, PATIENCE)
+        assert len((await pair.peer.read_frame()).payload) == 100_000
+
+
 async def test_a_peer_that_does_not_read_is_cut_off_and_writers_wake(pair: Pair) -> None:
     pair.peer.transport.pause_reading()
     writers = [asyncio.create_task(pair.websocket.send(bytes(100_000))) for _ in range(3)]
