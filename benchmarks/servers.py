@@ -17,7 +17,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 from .application import BareApp, Tally, make_driver
 from .floor import FloorProtocol
@@ -45,7 +45,7 @@ async def _nbdriver(tally: Tally) -> AsyncIterator[int]:
         yield server.addresses[0][1]
 
 
-def _uvicorn(make_app: Callable[[Tally], Any], lifespan: str) -> Serving:
+def _uvicorn(make_app: Callable[[Tally], Any], lifespan: Literal["on", "off"]) -> Serving:
     @asynccontextmanager
     async def serve(tally: Tally) -> AsyncIterator[int]:
         import uvicorn  # here, since the other servers do without it
