@@ -291,6 +291,23 @@ async def test_events_of_one_bot_id_follow_one_another(diary: Diary) -> None:
     await nothing_runs(runner)
 
 
+@pytest.mark.parametrize("turns", range(10))
+@jumping
+async def test_what_follows_may_come_in_any_turn_of_the_loop(turns: int, diary: Diary) -> None:
+    runner = HookRunner()
+    runner.start("connect", [diary.hook("connect")], FakeBot())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    runner.start("disconnect", [diary.hook("disconnect")], FakeBot())
+    await runner.join()
+    assert diary.take() == [
+        "connect begins",
+        "connect ends",
+        "disconnect begins",
+        "disconnect ends",
+    ]
+
+
 @jumping
 async def test_events_of_different_bot_ids_do_not_wait_for_one_another(diary: Diary) -> None:
     runner = HookRunner()

@@ -168,7 +168,6 @@ class LoopClock(Clock):
         """Take the timer back; what is filed is not called unless something else is filed later."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
 
 
 class VirtualClock(Clock):
@@ -202,10 +201,9 @@ class Timeout:
         self._scope = asyncio.timeout(None)
         self._deadline = clock.deadline(partial(self._scope.reschedule, 0))
 
-    async def __aenter__(self) -> Timeout:
+    async def __aenter__(self) -> None:
         await self._scope.__aenter__()
         self._deadline.set(self._seconds)
-        return self
 
     async def __aexit__(
         self,

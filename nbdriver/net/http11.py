@@ -299,6 +299,9 @@ class HTTPConnection:
     async def _respond(self, request: Request) -> None:
         try:
             self._send(await self._context.application.handle_http(request))
+        except GeneratorExit:
+            # Thrown away with its event loop: nothing can be done any more.
+            raise
         except BaseException as error:
             # Whatever it is, a cancellation at a forced stop too: no client must wait for ever.
             self.refuse(error)
@@ -413,6 +416,8 @@ class HTTPConnection:
             await self._context.application.handle_websocket(websocket)
         except WebSocketClosed:
             pass
+        except GeneratorExit:
+            raise
         except BaseException as error:
             await self._fail(websocket, error)
             await _raise_on(error)

@@ -178,6 +178,27 @@ async def test_deadlines_act_in_the_order_of_their_buckets(kind: type[Time]) -> 
         assert record.names == ["1", "2", "3"]
 
 
+@jumping
+async def test_virtual_time_passes_as_far_as_it_is_told_whether_or_not_something_is_due() -> None:
+    clock = VirtualClock()
+    clock.advance(1.1)
+    assert clock.time() == 1.1
+    clock.deadline(lambda: None).set(1)
+    clock.advance(3)
+    assert clock.time() == pytest.approx(4.1)
+
+
+@jumping
+async def test_a_deadline_at_the_very_moment_of_a_look_acts_then() -> None:
+    clock = VirtualClock()
+    record = Record(clock)
+    record.deadline().set(1)
+    clock.advance(1 - RESOLUTION)
+    assert not record.names
+    clock.advance(RESOLUTION)
+    assert record.times == {"it": [1]}
+
+
 @both_clocks
 @pytest.mark.parametrize("seconds", [0, -5])
 @jumping

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import re
 import time
@@ -533,6 +534,68 @@ async def test_a_handler_that_is_cancelled_at_a_forced_stop_ends_its_connection(
     await served.tasks.cancel()
     assert (await read_last_answer(peer)).status == 500
     assert [r.exc_info for r in caplog.records if r.levelno > logging.INFO] == [None]
+
+
+class Odd(BaseException):
+    """What some libraries raise past every `except Exception`."""
+
+
+async def test_whatever_a_handler_raises_is_500_and_logged(
+    serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(request: Request) -> Response:
+        raise Odd("inside")
+
+    served = serve(App(handler))
+    assert (await read_last_answer(served.connect(GET))).status == 500
+    assert "inside" in caplog.text
+    await served.still_works()
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize("request_", [GET, UPGRADE + b"\r\n"])
+def test_the_end_of_the_program_is_raised_after_an_answer_and_not_into_the_transport(
+    request_: bytes, error: BaseException
+) -> None:
+    peers, returned = list[Peer](), list[bool]()
+
+    async def handler(_: object) -> Any:
+        raise error
+
+    async def main() -> None:
+        served = Served(App(handler, handler))
+        peers.append(served.connect())
+        served.streams[0].data_received(request_)
+        returned.append(True)
+        await asyncio.sleep(PATIENCE)
+
+    with pytest.raises(type(error)):
+        asyncio.run(main())
+    assert returned == [True]
+    assert peers[0].received.startswith(b"HTTP/1.1 500 ")
+
+
+@pytest.mark.parametrize("request_", [GET, UPGRADE + b"\r\n"])
+def test_a_handler_that_is_thrown_away_with_its_event_loop_does_nothing_any_more(
+    caplog: pytest.LogCaptureFixture, request_: bytes
+) -> None:
+    """There is no loop any more in which something could be sent; to try would be an error."""
+
+    async def main() -> None:
+        async def accept_and_wait(websocket: abc.WebSocketConnection) -> None:
+            await websocket.accept()
+            await app.gate.wait()
+
+        app = App(websocket=accept_and_wait)
+        app.http = app.wait
+        Served(app).connect(request_)
+        await settle()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()
+    gc.collect()
+    assert not [record for record in caplog.records if record.name == HTTP_LOG]
 
 
 async def test_an_answer_that_is_cancelled_while_it_is_read_ends_its_connection(serve: Any) -> None:
