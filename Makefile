@@ -16,6 +16,7 @@ a10_python := .venv-nonebot-a10/bin/python
 coverage := $(python) -m coverage
 # NoneBot is not beside our tests, so what imports it is measured and typed where it is: by `make hosts`.
 guests := nbdriver/nonebot
+guest_modules := $(subst /,.,$(patsubst %.py,%,$(patsubst %/__init__.py,%,$(wildcard $(guests)/*.py))))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -62,7 +63,7 @@ hosts: $(VENV)/.test ## run the tests inside NoneBot 2.0.0a10, in environments o
 	@$(coverage) run -m pytest tests/hosts $(ARGS)
 	@$(coverage) combine --quiet
 	@$(coverage) report --include '$(guests)/*'
-	@$(python) -m mypy --python-executable $(a10_python) --package $(subst /,.,$(guests))
+	@$(python) -m mypy --python-executable $(a10_python) $(addprefix --module ,$(guest_modules))
 
 clean: ## remove what these commands have made, the environments too
 	rm -rf .venv* build dist *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
