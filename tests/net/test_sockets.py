@@ -10,8 +10,8 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -55,6 +55,22 @@ async def answers(address: tuple[str, int]) -> bool:
         except ConnectionRefusedError:
             return False
         return True
+
+
+@contextmanager
+def addresses_tried() -> Iterator[list[tuple[Any, ...]]]:
+    """What the block binds sockets to, as Python's audit events tell."""
+    tried: list[tuple[Any, ...]] = []
+    watching = True
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        # Such a hook stays for as long as the process does.
+        if watching and event == "socket.bind":
+            tried.append(arguments[1])
+
+    sys.addaudithook(note)
+    yield tried
+    watching = False
 
 
 # Binding.
@@ -139,8 +155,19 @@ async def test_if_one_address_cannot_be_had_none_is_kept() -> None:
 async def test_a_port_that_is_picked_and_taken_elsewhere_is_picked_anew_not_for_ever() -> None:
     # The second of these is the first once more, so that no port can be free at both.
     endpoints: list[Endpoint] = [(V4, ("127.0.0.1", 0)), (V4, ("127.1", 0))]
-    with pytest.raises(StartupError, match=r"127\.1, port [1-9]\d*: Address already in use"):
+    reason = r"127\.1, port [1-9]\d*: Address already in use"
+    with addresses_tried() as tried, pytest.raises(StartupError, match=reason):
         listen(endpoints, 5)
+    assert len({port for host, port in tried if host == "127.1"}) > 1
+
+
+async def test_a_port_that_was_asked_for_is_tried_once() -> None:
+    (taken,) = await bind("127.0.0.1", 0, 5)
+    address = taken.getsockname()
+    with addresses_tried() as tried, pytest.raises(StartupError):
+        listen([(V4, address)], 5)
+    assert tried == [address]
+    taken.close()
 
 
 async def test_addresses_that_the_machine_does_not_have_are_left_out() -> None:
@@ -179,8 +206,11 @@ async def test_a_host_that_is_none_is_named(host: str, reason: str) -> None:
 
 
 async def test_an_address_that_is_none_of_its_family_is_told() -> None:
-    with pytest.raises(StartupError, match="cannot listen on x y, port 0: "):
-        listen([(V4, ("x y", 0))], 5)
+    endpoints: list[Endpoint] = [(V4, ("127.0.0.1", 0)), (V4, ("x y", 0))]
+    reason = r"cannot listen on x y, port [1-9]\d*: "
+    with addresses_tried() as tried, pytest.raises(StartupError, match=reason):
+        listen(endpoints, 5)
+    assert tried == [("127.0.0.1", 0)]
 
 
 # Accepting.

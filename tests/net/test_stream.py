@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -418,8 +419,9 @@ async def test_lost_is_told_even_if_the_receiver_fails(link: Link) -> None:
 @over_each_transport
 @pytest.mark.parametrize("closed", [False, True])
 async def test_a_peer_that_reads_nothing_is_cut_off_when_its_time_is_over(
-    link: Link, closed: bool
+    link: Link, closed: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG, "nbdriver")
     await link.fill()
     if closed:
         link.stream.close()
@@ -431,6 +433,7 @@ async def test_a_peer_that_reads_nothing_is_cut_off_when_its_time_is_over(
     link.peer.transport.resume_reading()
     await link.peer.until(lambda: link.peer.lost or link.peer.eof)
     assert len(link.peer.received) < len(MUCH)
+    assert "cut off: the peer read nothing for 30.0 s" in caplog.messages
 
 
 @over_each_transport
@@ -460,6 +463,21 @@ async def test_a_peer_that_reads_less_than_is_written_is_not_cut_off(link: Link)
         assert link.stream.unsent > before
     await settle()
     assert not link.lost
+
+
+@over_each_transport
+async def test_a_peer_that_read_slowly_and_reads_no_more_is_cut_off(link: Link) -> None:
+    await link.fill()
+    link.clock.advance(LIMITS.write_timeout * 0.9)
+    before = link.stream.unsent
+    while link.stream.unsent == before:
+        await link.peer.read_some()
+    await settle()
+    link.clock.advance(LIMITS.write_timeout)
+    await settle()
+    assert not link.lost
+    link.clock.advance(LIMITS.write_timeout)
+    await link.until_lost()
 
 
 @over_each_transport
