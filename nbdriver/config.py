@@ -310,6 +310,10 @@ class ServerConfig:
     max_parked: int = _setting(
         4 * _MIB, units.SIZE, "events of one WebSocket waiting for a place; then reading pauses"
     )
+    parked_reserve: int = _setting(
+        64 * _MIB, units.SIZE, "the same beyond that, of all WebSockets whose handlers are stuck"
+    )
+    max_connections: int = _setting(16384, units.COUNT, "connections at a time; 503 above it")
     deflate: bool = _setting(False, units.FLAG, "accepts permessage-deflate on WebSockets")
 
     def __post_init__(self) -> None:

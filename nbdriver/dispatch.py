@@ -8,38 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
-from collections import deque
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from . import codec
 from .abc import Bot, Driver, WebSocketConnection
+from .bot_connection import BotConnection, Event, Message, Parking, handle
 from .config import ServerConfig
-from .errors import ConnectionLost, HTTPError, WebSocketClosed
+from .errors import HTTPError, WebSocketClosed
 from .logs import escape
 from .model import Request, RequestHeaders, Response
 from .net.clock import Clock
 from .net.tasks import Tasks
-from .pending import Pending
+from .pending import Pending, Share
 from .routing import match
 from .websocket import WebSocket
 
 __all__ = ["Dispatcher"]
 
 logger = logging.getLogger(__name__)
-
-Message = dict[str, Any]
-
-
-class _Event(NamedTuple):
-    """What a task works on, as the log names it if the task fails."""
-
-    bot_id: str
-    message: Message
-
-    def __str__(self) -> str:
-        return f"bot {escape(str(self.bot_id))}: {self.message}"
 
 
 class Dispatcher:
@@ -57,10 +44,12 @@ class Dispatcher:
         self._config = config
         self._clock = clock
         self._denied: tuple[type[Exception], ...] = (HTTPError, *denied)
-        self._connections: dict[str, _BotConnection] = {}
+        self._connections: dict[str, BotConnection] = {}
         self._entering: set[str] = set()
         self._probes: dict[str, asyncio.Task[Any]] = {}
-        self._parking: set[_BotConnection] = set()
+        self._asking = 0
+        self._parking = Parking(config.max_parked, config.parked_reserve)
+        self._shares: WeakKeyDictionary[object, Share] = WeakKeyDictionary()
         self._tasks = Tasks()
         self.pending = Pending(config.max_pending)
 
@@ -82,17 +71,23 @@ class Dispatcher:
             )
         if self.pending.draining:
             raise HTTPError(503, "the bot is shutting down", [("Retry-After", "5")])
-        bot = adapter("http", self_id)
-        if self.pending.free:
-            self._start(bot, message)
+        bot, share = adapter("http", self_id), self._share(request.connection)
+        if share.free:
+            share.start(handle(bot, message), Event(bot.self_id, message))
         else:
-            await self._start_when_free(bot, message)
+            await self._start_when_free(share, bot, message)
         return Response(204)
 
-    def _start(self, bot: Bot, message: Message) -> None:
-        self.pending.start(_handle(bot, message), _Event(bot.self_id, message), _nothing)
+    def _share(self, connection: object) -> Share:
+        """What a connection may take of the places; None is one that cannot be told from others."""
+        if connection is None:
+            return Share(self.pending, self._config.max_pending)
+        if (share := self._shares.get(connection)) is None:
+            share = Share(self.pending, self._config.max_pending_per_connection)
+            self._shares[connection] = share
+        return share
 
-    async def _start_when_free(self, bot: Bot, message: Message) -> None:
+    async def _start_when_free(self, share: Share, bot: Bot, message: Message) -> None:
         """Wait in line for a place. Raises HTTPError (503) if none is found in time."""
         timeout = self._config.pending_timeout
         started = asyncio.Event()
@@ -100,10 +95,10 @@ class Dispatcher:
         # The place is taken in the call that offers it: a place that waits for a task to wake up
         # would be offered to everybody in the line.
         def start() -> None:
-            self._start(bot, message)
+            share.start(handle(bot, message), Event(bot.self_id, message))
             started.set()
 
-        self.pending.when_free(start)
+        share.when_free(start)
         try:
             async with self._clock.timeout(timeout):
                 await started.wait()
@@ -115,7 +110,7 @@ class Dispatcher:
                     [("Retry-After", str(max(1, round(timeout))))],
                 ) from None
         finally:
-            self.pending.leave_line(start)
+            share.leave_line()
 
     # WebSocket.
 
@@ -134,7 +129,16 @@ class Dispatcher:
         try:
             bot = adapter("websocket", self_id, websocket=WebSocket(websocket))
             await websocket.accept()
-            connection = _BotConnection(self, bot, self_id, websocket)
+            connection = BotConnection(
+                bot,
+                self_id,
+                websocket,
+                pending=self.pending,
+                limit=self._config.max_pending_per_connection,
+                parking=self._parking,
+                clock=self._clock,
+                gone=self._disconnected,
+            )
             logger.info("Bot %s connected by WebSocket (%s)", connection, bot.type)
             self._driver._bot_connect(bot)
             self._connections[self_id] = connection
@@ -171,22 +175,20 @@ class Dispatcher:
             return True
         return self_id in bots or self_id in self._entering
 
-    async def _probe(self, old: _BotConnection) -> None:
+    async def _probe(self, old: BotConnection) -> None:
         """Ask an old connection for a sign of life, and end it if none comes."""
         if not old.websocket.can_ping:
             return
         try:
             async with self._clock.timeout(self._config.takeover_timeout):
-                await old.websocket.ping()
+                await _sign_of_life(old.websocket)
         except TimeoutError:
             # A pong cannot be heard while we do not read, and that is no fault of the peer's.
             if not old.paused:
                 logger.warning("bot %s gave no sign of life, its connection is taken over", old)
                 old.websocket.abort()
-        except WebSocketClosed:
-            pass
 
-    def _disconnected(self, connection: _BotConnection, error: Exception) -> None:
+    def _disconnected(self, connection: BotConnection, error: Exception) -> None:
         if self._connections.get(connection.bot_id) is connection:
             del self._connections[connection.bot_id]
         logger.info("Bot %s disconnected (%s)", connection, escape(str(error)))
@@ -208,7 +210,11 @@ class Dispatcher:
     ) -> str:
         if len(request.headers.get_all("x-self-id")) > 1:
             raise HTTPError(400, "expected one X-Self-ID header, got several")
+        if self._asking >= self._config.max_pending:
+            # An adapter's answer that never comes must not fill the memory either.
+            raise HTTPError(503, "the bot is busy with permissions", [("Retry-After", "5")])
         headers = RequestHeaders(request)
+        self._asking += 1
         try:
             self_id = await adapter.check_permission(self._driver, kind, headers, message)
         except self._denied as error:
@@ -216,6 +222,8 @@ class Dispatcher:
             if isinstance(error, HTTPError):
                 raise
             raise HTTPError(status, reason) from error
+        finally:
+            self._asking -= 1
         if not isinstance(self_id, str):
             raise TypeError(
                 f"expected {adapter.__qualname__}.check_permission to return the bot's id as text,"
@@ -230,157 +238,17 @@ class Dispatcher:
     async def cancel(self) -> None:
         """Cancel the events that are left, naming them in the log."""
         self.pending.draining = True
-        for connection in list(self._parking):
-            connection.drop_parked()
+        self._parking.drop()
         await self.pending.cancel()
         await self._tasks.cancel()
 
 
-class _BotConnection:
-    """A bot's WebSocket, as the listener that its messages are delivered to.
-
-    Events start at once while there are places, and are parked, in order, while there are none.
-    Answers to API calls never wait: the bots that hold the places may be waiting for them.
-    """
-
-    __slots__ = (
-        "_dispatcher",
-        "_dropped",
-        "_is_answer",
-        "_parked",
-        "_parked_size",
-        "_running",
-        "_unparking",
-        "bot",
-        "bot_id",
-        "paused",
-        "websocket",
-    )
-
-    def __init__(
-        self, dispatcher: Dispatcher, bot: Bot, bot_id: str, websocket: WebSocketConnection
-    ) -> None:
-        """`bot_id` is what `check_permission` gave, whatever the bot made of it."""
-        self._dispatcher = dispatcher
-        self.bot = bot
-        self.bot_id = bot_id
-        self.websocket = websocket
-        self._is_answer: Callable[[Message], bool] = getattr(type(bot), "is_answer", _is_answer)
-        self._running = 0
-        self._parked: deque[str] = deque()
-        self._parked_size = 0
-        self._unparking = False
-        self._dropped = 0
-        self.paused = False
-        """Whether nothing more is read for now, since too much is parked."""
-
-    def __str__(self) -> str:
-        return escape(self.bot_id)
-
-    def message_received(self, message: str | bytes) -> None:
-        """Handle a message: an event, an answer, or neither, which is logged."""
-        if isinstance(message, bytes):
-            logger.warning("bot %s: a binary message is ignored, expected text", self)
-            return
-        try:
-            event = codec.loads_object(message)
-        except ValueError as error:
-            logger.warning("bot %s: a message is ignored, %s", self, error)
-            return
-        pending = self._dispatcher.pending
-        if self._answers(event):
-            pending.start_beside(_handle(self.bot, event), _Event(self.bot_id, event))
-        elif pending.draining:
-            self._dropped += 1
-        elif self._parked or not self._has_place():
-            self._park(message)
-        else:
-            self._start(event)
-
-    def connection_closed(self, error: Exception) -> None:
-        """The bot has gone; its events that have come are still handled."""
-        self._tell_bot(error)
-        if self._dropped:
-            logger.warning(
-                "bot %s: %d events came after the stop and were not handled", self, self._dropped
-            )
-        self._dispatcher._disconnected(self, error)
-
-    def drop_parked(self) -> None:
-        """The time to stop is over: what has found no place will not be handled."""
-        logger.warning("bot %s: %d parked events were not handled", self, len(self._parked))
-        self._parked.clear()
-        self._parked_size = 0
-        self._unpark()
-
-    def _answers(self, event: Message) -> bool:
-        """Whether a message answers an API call; what the bot's own opinion raises is logged."""
-        try:
-            return self._is_answer(event)
-        except Exception:
-            logger.exception("bot %s: is_answer failed, the message is taken for an event", self)
-            return False
-
-    def _tell_bot(self, error: Exception) -> None:
-        # Asked of the class, since an instance takes any name for an API call.
-        if (closed := getattr(type(self.bot), "connection_closed", None)) is not None:
-            try:
-                closed(self.bot, error)
-            except Exception:
-                logger.exception("bot %s: connection_closed failed", self)
-
-    def _has_place(self) -> bool:
-        dispatcher = self._dispatcher
-        return (
-            self._running < dispatcher._config.max_pending_per_connection
-            and dispatcher.pending.free
-        )
-
-    def _start(self, event: Message) -> None:
-        self._running += 1
-        cause = _Event(self.bot_id, event)
-        self._dispatcher.pending.start(_handle(self.bot, event), cause, self._done)
-
-    def _done(self) -> None:
-        self._running -= 1
-        self._unpark()
-
-    def _park(self, message: str) -> None:
-        # As text: what is read from it may take many times the memory that was allowed.
-        self._parked.append(message)
-        self._parked_size += sys.getsizeof(message)
-        self._dispatcher._parking.add(self)
-        if self._parked_size > self._dispatcher._config.max_parked:
-            self.paused = True
-            self.websocket.pause_reading()
-        self._stand_in_line()
-
-    def _unpark(self) -> None:
-        """Start what is parked, as far as there are places."""
-        # An event may end as soon as it is started, and come here again through `_done`; only the
-        # outermost call starts anything, or many such events would be a deep recursion.
-        nested, self._unparking = self._unparking, True
-        while not nested and self._parked and self._has_place():
-            message = self._parked.popleft()
-            self._parked_size -= sys.getsizeof(message)
-            self._start(codec.loads_object(message))
-        self._unparking = nested
-        if not self._parked:
-            self._dispatcher._parking.discard(self)
-        self._stand_in_line()
-        if self.paused and self._parked_size <= self._dispatcher._config.max_parked // 2:
-            self.paused = False
-            self.websocket.resume_reading()
-
-    def _stand_in_line(self) -> None:
-        """Wait for a place of all, if that is what is missing; else our own events' end will do."""
-        if self._parked and not self._dispatcher.pending.free:
-            self._dispatcher.pending.when_free(self._unpark)
-
-
-def _is_answer(message: Message) -> bool:
-    """Whether a message answers an API call, as OneBot's do."""
-    return "echo" in message and "post_type" not in message
+async def _sign_of_life(websocket: WebSocketConnection) -> None:
+    """Wait for a sign of life; one that is being closed shows it by its end."""
+    try:
+        await websocket.ping()
+    except WebSocketClosed:
+        await websocket.close()
 
 
 def _not_for_http(request: Request) -> HTTPError:
@@ -422,21 +290,3 @@ def _denial(error: Any) -> tuple[int, str]:
             f"expected check_permission to deny with a status from 400 to 599, got {status!r}"
         ) from error
     return status, error.reason
-
-
-async def _handle(bot: Bot, message: Message) -> None:
-    """Give `bot` a message; whatever it raises, even at once, is the task's to log."""
-    try:
-        await bot.handle_message(message)
-    except (WebSocketClosed, ConnectionLost) as error:
-        # The peer has left while it was being answered: nothing that a traceback would explain.
-        logger.warning("bot %s: an event got no answer, %s", escape(str(bot.self_id)), error)
-    except (SystemExit, KeyboardInterrupt):
-        # They are for the event loop. A task that was started eagerly would raise them in whatever
-        # has brought the message, which may take them for an error of its own.
-        await asyncio.sleep(0)
-        raise
-
-
-def _nothing() -> None:
-    """What is to be done after an event that came by HTTP."""

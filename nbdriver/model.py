@@ -78,6 +78,7 @@ class Request:
 
     `target` is the request target as sent, `path` and `query_string` its two halves (still
     percent-encoded); `client` is the peer's address, None where there is none (a Unix socket).
+    `connection` is the same object for all requests of one connection, None if nobody can tell.
     """
 
     method: str
@@ -87,6 +88,7 @@ class Request:
     http_version: str = "1.1"
     scheme: str = "http"
     client: Address | None = None
+    connection: object = field(default=None, repr=False)
     path: str = field(init=False)
     query_string: str = field(init=False)
 

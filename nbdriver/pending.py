@@ -1,7 +1,8 @@
 """Events that are being handled: counted, bounded, and waited for at the end.
 
 A bot that is slower than its events must not fill the memory, and one busy connection must not take
-all the places. What finds no place waits in line; the line moves as events end.
+all the places: each has a `Share` of them. What finds no place waits in line; the line moves as
+events end.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from .net.tasks import Tasks
 
-__all__ = ["Pending"]
+__all__ = ["Pending", "Share"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class Pending:
         self._tasks = Tasks()
         self._line: OrderedDict[Callback, None] = OrderedDict()
         self._admitting = False
+        self._cancelled = False
         self.draining = False
         """Whether no further events are taken."""
 
@@ -45,9 +47,11 @@ class Pending:
         self._running += 1
         self._tasks.start(coroutine, cause, lambda: self._end(done))
 
-    def start_beside(self, coroutine: Coroutine[Any, Any, Any], cause: object) -> None:
+    def start_beside(
+        self, coroutine: Coroutine[Any, Any, Any], cause: object, done: Callback
+    ) -> None:
         """Handle what takes no place: the answers that events in their places may wait for."""
-        self._tasks.start(coroutine, cause)
+        self._tasks.start(coroutine, cause, done)
 
     def when_free(self, callback: Callback) -> None:
         """Call `callback` once when there is a place, in the order of asking.
@@ -70,7 +74,7 @@ class Pending:
 
     def _admit(self) -> None:
         # What is admitted may end at once and come here again; the loop that runs sees to it.
-        if self._admitting:
+        if self._admitting or self._cancelled:
             return
         self._admitting = True
         try:
@@ -92,6 +96,52 @@ class Pending:
         await self._tasks.join()
 
     async def cancel(self) -> None:
-        """Cancel what is left, naming it in the log; those in line are forgotten."""
-        self._line.clear()
+        """Cancel what is left, naming it in the log; nobody gets a place any more."""
+        self._cancelled = True
         await self._tasks.cancel()
+
+
+class Share:
+    """What one connection may take of the places: at most `limit` at a time."""
+
+    __slots__ = ("_limit", "_pending", "_running", "_waiting")
+
+    def __init__(self, pending: Pending, limit: int) -> None:
+        self._pending = pending
+        self._limit = limit
+        self._running = 0
+        self._waiting: Callback | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether there is a place, and this connection may take it."""
+        return self._running < self._limit and self._pending.free
+
+    def start(self, coroutine: Coroutine[Any, Any, Any], cause: object) -> None:
+        """Handle an event, in one of the places."""
+        self._running += 1
+        self._pending.start(coroutine, cause, self._ended)
+
+    def when_free(self, callback: Callback) -> None:
+        """As `Pending.when_free`; a connection has one callback at a time."""
+        self._waiting = callback
+        self._stand_in_line()
+
+    def leave_line(self) -> None:
+        """Do not call the callback any more, if it still waits."""
+        self._waiting = None
+        self._pending.leave_line(self._offer)
+
+    def _stand_in_line(self) -> None:
+        # While its own events take all that it may have, it is their end that it waits for.
+        if self._waiting is not None and self._running < self._limit:
+            self._pending.when_free(self._offer)
+
+    def _offer(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        assert waiting is not None
+        waiting()
+
+    def _ended(self) -> None:
+        self._running -= 1
+        self._stand_in_line()

@@ -3,70 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import gc
 import logging
-import sys
 from collections.abc import Awaitable
 from typing import Any, ClassVar
 
 import pytest
-from support.bots import RecordingBot, recording_bot
+from support.bots import RecordingBot
+from support.hosts import Host, numbered
 from support.peer import PATIENCE, settle
 from support.websockets import MemoryWebSocket, UnpingableWebSocket
 
 from nbdriver import (
-    Driver,
     Headers,
     HTTPError,
     Request,
     RequestDenied,
-    Response,
     WebSocketClosed,
 )
-from nbdriver.config import Config, Env, ServerConfig
-from nbdriver.dispatch import Dispatcher
-from nbdriver.model import refusal
-from nbdriver.net.clock import RESOLUTION, VirtualClock
+from nbdriver.net.clock import RESOLUTION
 
 
-class Host:
-    """A driver with one adapter, "echo", and its dispatcher on a virtual clock."""
-
-    def __init__(
-        self,
-        adapter: type[Any] | None = None,
-        denied: tuple[type[Exception], ...] = (),
-        **settings: Any,
-    ) -> None:
-        self.driver = Driver(Env(_env_file=None, _environ={}), Config(_environ={}))
-        self.driver.register_adapter("echo", adapter or recording_bot())
-        self.adapter: Any = self.driver._adapters["echo"]
-        self.clock = VirtualClock()
-        self.config = ServerConfig(**settings)
-        self.dispatcher = Dispatcher(self.driver, self.config, self.clock, denied)
-
-    async def post(
-        self, message: Any = None, path: str = "/echo/", method: str = "POST", **headers: str
-    ) -> Response:
-        """Post an event; a refusal is answered as the server would answer it."""
-        headers.setdefault("x_self_id", "1")
-        fields = [(name.replace("_", "-"), value) for name, value in headers.items() if value]
-        body = message if isinstance(message, bytes) else json.dumps(message or {}).encode()
-        try:
-            return await self.dispatcher.handle_http(Request(method, path, Headers(fields), body))
-        except Exception as error:
-            return refusal(error)
-
-    async def connect(
-        self, websocket: MemoryWebSocket | None = None, self_id: str = "1"
-    ) -> MemoryWebSocket:
-        """Connect a bot, or raise what the connection is refused with."""
-        websocket = websocket or MemoryWebSocket(x_self_id=self_id)
-        await self.dispatcher.handle_websocket(websocket)
-        return websocket
-
-    def start_connecting(self, websocket: MemoryWebSocket) -> asyncio.Task[MemoryWebSocket]:
-        return asyncio.create_task(self.connect(websocket))
+class Connection:
+    """What tells one connection's requests from another's."""
 
 
 def newcomer() -> MemoryWebSocket:
@@ -435,6 +394,21 @@ async def test_a_peer_that_leaves_before_the_accept_leaves_nothing() -> None:
     assert (websocket.accepted, host.driver.bots, hooks) == (False, {}, [])
 
 
+class ClosingWebSocket(MemoryWebSocket):
+    """Waits for the other end's Close, as a real one does."""
+
+    closing = False
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        self.closing = True
+        await self._over.wait()
+
+    async def ping(self) -> None:
+        if self.closing:
+            raise WebSocketClosed(1000)
+        await super().ping()
+
+
 class Leaving(MemoryWebSocket):
     """Its peer leaves at the very moment of the accept."""
 
@@ -482,212 +456,7 @@ async def test_a_bot_that_cannot_be_made_is_not_connected() -> None:
     assert (await host.post({})).status_code == 500
 
 
-# API answers.
-
-
-class AskingBot(RecordingBot):
-    """Asks the platform for something while it handles an event, and waits for the answer."""
-
-    messages: ClassVar[list[Any]] = []
-    headers: ClassVar[list[Any]] = []
-    answers: ClassVar[dict[Any, asyncio.Future[Any]]] = {}
-    handled: ClassVar[list[Any]] = []
-
-    async def handle_message(self, message: dict[str, Any]) -> None:
-        if "echo" in message:
-            self.answers[message["echo"]].set_result(message["data"])
-            return
-        assert self.websocket is not None
-        number = message["number"]
-        self.answers[number] = asyncio.get_running_loop().create_future()
-        await self.websocket.send({"action": "ask", "echo": number})
-        self.handled.append((number, await self.answers[number]))
-
-
-def asking_bot() -> type[Any]:
-    return type("Asking", (AskingBot,), {"headers": [], "answers": {}, "handled": []})
-
-
-async def test_answers_pass_by_both_bounds_so_that_nothing_deadlocks() -> None:
-    host = Host(asking_bot(), max_pending=2, max_pending_per_connection=2)
-    websocket = await host.connect()
-    numbers = list(range(20))
-    websocket.peer_sends(*({"number": number} for number in numbers))
-    await settle()
-    assert len(websocket.sent) == 2
-    for number in numbers:
-        await settle()
-        assert {"action": "ask", "echo": number} in websocket.events_sent
-        websocket.peer_sends({"echo": number, "data": -number})
-    await host.dispatcher.drain()
-    assert host.adapter.handled == [(number, -number) for number in numbers]
-
-
-async def test_what_is_an_answer_is_looked_up_on_the_class() -> None:
-    class Adapter(asking_bot()):  # type: ignore[misc]  # a class made for this test
-        @classmethod
-        def is_answer(cls, message: dict[str, Any]) -> bool:
-            return "number" in message
-
-    host = Host(Adapter, max_pending=1)
-    websocket = await host.connect()
-    websocket.peer_sends(*({"number": number} for number in range(3)))
-    await settle()
-    assert len(websocket.sent) == 3
-    await host.dispatcher.cancel()
-    # `is_answer` of an instance would be an API call, which Bot invents for every name.
-    assert callable(recording_bot()("http", "1").is_answer)
-
-
-async def test_an_event_with_an_echo_is_no_answer() -> None:
-    host = Host(max_pending=1)
-    websocket = await host.connect()
-    websocket.peer_sends({"wait": "a"}, {"echo": 1, "post_type": "message"})
-    await settle()
-    assert host.adapter.messages == [{"wait": "a"}]
-    host.adapter.release("a")
-    await host.dispatcher.drain()
-
-
-async def test_what_is_answer_raises_is_logged_and_the_message_is_an_event(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    class Adapter(recording_bot()):  # type: ignore[misc]  # a class made for this test
-        @classmethod
-        def is_answer(cls, message: dict[str, Any]) -> bool:
-            raise RuntimeError("no opinion")
-
-    host = Host(Adapter)
-    websocket = await host.connect()
-    websocket.peer_sends({"a": 1})
-    await settle()
-    assert host.adapter.messages == [{"a": 1}]
-    assert "bot 1: is_answer failed, the message is taken for an event" in caplog.text
-    assert "RuntimeError: no opinion" in caplog.text
-
-
-# A bot that wants to know when its connection is gone.
-
-
-class Closing(RecordingBot):
-    headers: ClassVar[list[Any]] = []
-    told: ClassVar[list[Any]] = []
-
-    def connection_closed(self, error: Exception) -> None:
-        self.told.append((self, error, dict(self.driver.bots)))
-        raise RuntimeError("no matter")
-
-
-async def test_a_bot_is_told_that_its_connection_is_gone(caplog: pytest.LogCaptureFixture) -> None:
-    host, gone = Host(type("Own", (Closing,), {"told": []})), []
-    host.driver.on_bot_disconnect(gone.append)
-    websocket = await host.connect()
-    bot = host.driver.bots["1"]
-    websocket.peer_leaves(4000, "bye")
-    assert [(it, str(error)) for it, error, _ in host.adapter.told] == [(bot, "4000: bye")]
-    assert "bot 1: connection_closed failed" in caplog.text
-    assert "RuntimeError: no matter" in caplog.text
-    await host.driver._bot_hooks.join()
-    assert (gone, host.driver.bots) == ([bot], {})
-
-
 # Bounds.
-
-
-def numbered(count: int, **more: Any) -> list[dict[str, Any]]:
-    return [{"number": number, **more} for number in range(count)]
-
-
-async def test_events_of_a_connection_over_its_bound_are_parked_and_handled_in_order() -> None:
-    host = Host(max_pending_per_connection=2)
-    websocket = await host.connect()
-    events = numbered(10, wait="gate")
-    websocket.peer_sends(*events)
-    await settle()
-    assert host.adapter.messages == events[:2]
-    # Another connection, and HTTP, are not held up by it.
-    other = await host.connect(self_id="2")
-    other.peer_sends({"other": 1})
-    assert (await host.post({"other": 2}, x_self_id="3")).status_code == 204
-    await settle()
-    assert host.adapter.messages[2:] == [{"other": 1}, {"other": 2}]
-    host.adapter.release("gate")
-    await host.dispatcher.drain()
-    assert [message for message in host.adapter.messages if "number" in message] == events
-
-
-async def test_events_over_the_bound_of_all_are_parked_and_handled_in_order() -> None:
-    host = Host(max_pending=3)
-    websockets = [await host.connect(self_id=str(number)) for number in range(3)]
-    for websocket in websockets:
-        websocket.peer_sends(
-            *numbered(5, wait="gate", of=websocket.request.headers.get("x-self-id"))
-        )
-    await settle()
-    assert len(host.adapter.messages) == 3
-    host.adapter.release("gate")
-    await host.dispatcher.drain()
-    for number in range(3):
-        of = [each for each in host.adapter.messages if each["of"] == str(number)]
-        assert of == numbered(5, wait="gate", of=str(number))
-
-
-async def test_never_are_more_events_handled_at_a_time_than_the_bounds_say() -> None:
-    at_a_time = highest = 0
-
-    class Adapter(RecordingBot):
-        headers: ClassVar[list[Any]] = []
-
-        async def handle_message(self, message: Any) -> None:
-            nonlocal at_a_time, highest
-            at_a_time += 1
-            highest = max(highest, at_a_time)
-            await asyncio.sleep(0)
-            at_a_time -= 1
-
-    host = Host(Adapter, max_pending=4, max_pending_per_connection=3)
-    websockets = [await host.connect(self_id=str(number)) for number in range(3)]
-    posts = [asyncio.create_task(host.post({}, x_self_id="9")) for _ in range(30)]
-    for websocket in websockets:
-        websocket.peer_sends(*numbered(30))
-    async with asyncio.timeout(PATIENCE):
-        assert {(await post).status_code for post in posts} == {204}
-        await host.dispatcher.drain()
-    assert (at_a_time, highest) == (0, 4)
-
-
-async def test_events_that_do_not_wait_are_handled_however_many_are_parked() -> None:
-    host = Host(max_pending=1, max_parked="1KiB")
-    websocket = await host.connect()
-    websocket.peer_sends({"wait": "first"}, *numbered(3_000))
-    await settle()
-    assert websocket.paused
-    host.adapter.release("first")
-    async with asyncio.timeout(PATIENCE):
-        while len(host.adapter.messages) < 3_001:
-            await asyncio.sleep(0)
-    assert host.adapter.messages == [{"wait": "first"}, *numbered(3_000)]
-    assert not websocket.paused
-
-
-async def test_reading_pauses_when_too_much_is_parked_and_goes_on_at_half_of_it() -> None:
-    # The budget is one of memory, so that tiny messages cannot take more than they seem to.
-    each = sys.getsizeof('{"wait":"0"}')
-    host = Host(max_pending_per_connection=1, max_parked=8 * each)
-    websocket = await host.connect()
-    websocket.peer_sends(*({"wait": str(number)} for number in range(9)))
-    assert not websocket.paused
-    websocket.peer_sends({"wait": "9"})
-    assert websocket.paused
-    for number in range(5):
-        assert websocket.paused, number
-        host.adapter.release(str(number))
-        await settle()
-    assert not websocket.paused
-    for number in range(5, 10):
-        host.adapter.release(str(number))
-    await host.dispatcher.drain()
-    assert host.adapter.messages == [{"wait": str(number)} for number in range(10)]
 
 
 async def test_an_event_posted_over_the_bound_waits_for_a_place() -> None:
@@ -763,16 +532,55 @@ async def test_a_waiting_request_that_is_cancelled_gives_its_place_in_the_line_u
     assert host.clock.pending == 0
 
 
-async def test_events_that_came_before_the_connection_ended_are_handled_after_it() -> None:
-    host = Host(max_pending_per_connection=1)
-    websocket = await host.connect()
-    websocket.peer_sends(*numbered(3, wait="gate"))
-    websocket.peer_leaves(1000)
+async def test_no_connection_takes_more_places_by_http_than_its_share() -> None:
+    host, busy = Host(max_pending_per_connection=2), Connection()
+    for _ in range(2):
+        assert (await host.post({"wait": "a"}, connection=busy)).status_code == 204
+    waiting = asyncio.create_task(host.post({"wait": "b"}, connection=busy))
     await settle()
-    assert host.driver.bots == {}
-    host.adapter.release("gate")
+    assert not waiting.done()
+    assert (await host.post({"other": 1}, connection=Connection())).status_code == 204
+    assert (await host.post({"other": 2})).status_code == 204  # by ASGI: nobody can tell
+    host.adapter.release("a")
+    async with asyncio.timeout(PATIENCE):
+        assert (await waiting).status_code == 204
+    host.adapter.release("b")
     await host.dispatcher.drain()
-    assert host.adapter.messages == numbered(3, wait="gate")
+
+
+async def test_a_connection_that_is_gone_keeps_no_share() -> None:
+    host, connection = Host(), Connection()
+    await host.post({}, connection=connection)
+    await host.dispatcher.drain()
+    assert len(host.dispatcher._shares) == 1
+    del connection
+    host.adapter.headers.clear()
+    gc.collect()
+    assert len(host.dispatcher._shares) == 0
+
+
+async def test_more_permissions_than_events_are_not_asked_for_at_a_time() -> None:
+    asked = asyncio.Event()
+
+    class Adapter(RecordingBot):
+        headers: ClassVar[list[Any]] = []
+        messages: ClassVar[list[Any]] = []
+
+        @classmethod
+        async def check_permission(cls, *arguments: Any) -> str:
+            await asked.wait()
+            return "1"
+
+    host = Host(Adapter, max_pending=2)
+    asking = [asyncio.create_task(host.post({})) for _ in range(2)]
+    await settle()
+    refusal = await host.post({})
+    assert (refusal.status_code, refusal.headers[-1]) == (503, ("Retry-After", "5"))
+    asked.set()
+    async with asyncio.timeout(PATIENCE):
+        assert [(await each).status_code for each in asking] == [204, 204]
+        assert (await host.post({})).status_code == 204
+        await host.dispatcher.drain()
 
 
 # A second connection with the same id.
@@ -882,6 +690,36 @@ async def test_a_connection_that_ends_by_itself_while_it_is_asked_makes_room() -
     assert host.clock.pending == 0
 
 
+async def test_a_connection_that_is_being_closed_is_waited_for_and_then_makes_room() -> None:
+    host = Host()
+    old = await host.connect(ClosingWebSocket(x_self_id="1"))
+    closing = asyncio.create_task(old.close())
+    await settle()
+    connecting = host.start_connecting(newcomer())
+    await settle()
+    assert not connecting.done()
+    old.peer_leaves(1000)
+    async with asyncio.timeout(PATIENCE):
+        assert (await connecting).accepted
+        await closing
+    assert host.clock.pending == 0
+
+
+async def test_a_connection_that_is_being_closed_for_too_long_is_taken_over() -> None:
+    host = Host()
+    old = await host.connect(ClosingWebSocket(x_self_id="1"))
+    closing = asyncio.create_task(old.close())
+    await settle()
+    connecting = host.start_connecting(newcomer())
+    await settle()
+    host.clock.advance(host.config.takeover_timeout + RESOLUTION)
+    async with asyncio.timeout(PATIENCE):
+        assert (await connecting).accepted
+        await closing
+    assert old.ended is not None
+    assert old.ended.code == 1006
+
+
 async def test_a_connection_that_cannot_be_pinged_counts_as_alive() -> None:
     host = Host()
     await host.connect(UnpingableWebSocket(x_self_id="1"))
@@ -889,7 +727,7 @@ async def test_a_connection_that_cannot_be_pinged_counts_as_alive() -> None:
 
 
 async def test_a_connection_that_we_do_not_read_counts_as_alive() -> None:
-    host = Host(max_pending=1, max_parked=1)
+    host = Host(max_pending=1, max_parked=1, parked_reserve=1)
     old = await host.connect()
     old.alive = False
     old.peer_sends({"wait": "a"}, {"parked": 1})
@@ -973,19 +811,6 @@ async def test_draining_waits_for_what_was_accepted_and_takes_nothing_more(
     assert "bot 1: 2 events came after the stop and were not handled" in caplog.text
 
 
-async def test_answers_still_pass_while_draining() -> None:
-    host = Host(asking_bot())
-    websocket = await host.connect()
-    websocket.peer_sends({"number": 1})
-    draining = asyncio.create_task(host.dispatcher.drain())
-    await settle()
-    assert not draining.done()
-    websocket.peer_sends({"echo": 1, "data": "answer"})
-    async with asyncio.timeout(PATIENCE):
-        await draining
-    assert host.adapter.handled == [(1, "answer")]
-
-
 async def test_cancelling_ends_what_is_left_and_starts_nothing_that_is_parked(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -1021,10 +846,13 @@ async def test_cancelling_ends_a_probe() -> None:
     assert host.clock.pending == 0
 
 
-async def test_a_request_that_waits_for_a_place_while_all_is_cancelled_gets_503() -> None:
-    host = Host(max_pending=1)
-    await host.post({"wait": "never"})
-    waiting = asyncio.create_task(host.post({}))
+@pytest.mark.parametrize("connection", [None, Connection()])
+async def test_a_request_that_waits_for_a_place_while_all_is_cancelled_gets_503(
+    connection: object,
+) -> None:
+    host = Host(max_pending=1, max_pending_per_connection=1)
+    await host.post({"wait": "never"}, connection=connection)
+    waiting = asyncio.create_task(host.post({}, connection=connection))
     await settle()
     await host.dispatcher.cancel()
     host.clock.advance(60)

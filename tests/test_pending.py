@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from support.jumping import jumping
 from support.peer import settle
 
-from nbdriver.pending import Pending
+from nbdriver.pending import Pending, Share
 
 #: Whether an event that does not wait has ended when `start` returns.
 EAGER = sys.version_info >= (3, 12)
+
+
+def nothing() -> None:
+    """What is to be done at the end of an event."""
 
 
 class Events:
@@ -101,11 +105,11 @@ async def test_an_event_gives_its_place_back_however_it_ends(error: BaseExceptio
 async def test_what_is_started_beside_takes_no_place() -> None:
     gate = asyncio.Event()
     events = Events(1)
-    events.pending.start_beside(gate.wait(), "an answer")
+    events.pending.start_beside(gate.wait(), "an answer", nothing)
     assert events.pending.free
     events.start(1)
     assert not events.pending.free
-    events.pending.start_beside(gate.wait(), "another answer")
+    events.pending.start_beside(gate.wait(), "another answer", nothing)
     gate.set()
     await settle()
     assert not events.pending.free
@@ -317,7 +321,7 @@ async def test_drain_waits_for_all_events_also_those_in_line_and_beside() -> Non
     events = Events(1)
     events.start(1)
     events.pending.when_free(lambda: events.start(2))
-    events.pending.start_beside(gate.wait(), "an answer")
+    events.pending.start_beside(gate.wait(), "an answer", nothing)
     assert not events.pending.draining
     draining = asyncio.create_task(events.pending.drain())
     await settle()
@@ -350,7 +354,7 @@ async def test_cancel_ends_all_events_names_them_and_forgets_the_line(
     events = Events(2)
     events.start({"message": "one"}.__repr__())
     events.start("two")
-    events.pending.start_beside(asyncio.Event().wait(), "an answer")
+    events.pending.start_beside(asyncio.Event().wait(), "an answer", nothing)
     events.pending.when_free(lambda: events.start("in line"))
     await settle()
     await events.pending.cancel()
@@ -361,3 +365,57 @@ async def test_cancel_ends_all_events_names_them_and_forgets_the_line(
     ]
     assert events.pending.free
     assert "in line" not in events.began
+
+
+# The share of a connection.
+
+
+async def test_a_share_is_never_exceeded_and_leaves_the_rest_to_others() -> None:
+    pending, gate = Pending(3), asyncio.Event()
+    busy, other = Share(pending, 2), Share(pending, 2)
+    for _ in range(2):
+        assert busy.free
+        busy.start(gate.wait(), "an event")
+    assert not busy.free
+    assert other.free
+    other.start(gate.wait(), "another's event")
+    assert not other.free
+    gate.set()
+    await pending.drain()
+    assert busy.free
+    assert other.free
+
+
+async def test_a_share_that_is_used_up_waits_for_the_end_of_its_own_events() -> None:
+    pending, gate, called = Pending(3), asyncio.Event(), []
+    share = Share(pending, 1)
+    share.start(gate.wait(), "an event")
+    share.when_free(lambda: called.append(share.free))
+    assert not called
+    gate.set()
+    await settle()
+    assert called == [True]
+
+
+async def test_a_share_that_is_not_used_up_waits_for_a_place_of_all() -> None:
+    pending, called = Pending(1), []
+    share, gate = Share(pending, 2), asyncio.Event()
+    Share(pending, 1).start(gate.wait(), "another's event")
+    share.when_free(lambda: called.append(share.free))
+    assert not called
+    gate.set()
+    await settle()
+    assert called == [True]
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+async def test_a_share_whose_callback_left_the_line_calls_nobody(limit: int) -> None:
+    pending, gate, called = Pending(1), asyncio.Event(), []
+    share = Share(pending, limit)
+    share.start(gate.wait(), "an event")
+    share.when_free(lambda: called.append(1))
+    share.leave_line()
+    gate.set()
+    await settle()
+    assert called == []
+    assert share.free

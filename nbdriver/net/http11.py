@@ -106,6 +106,7 @@ class HTTPConnection:
     """One connection from its first byte until it ends or becomes a WebSocket."""
 
     __slots__ = (
+        "__weakref__",
         "_agreed",
         "_began",
         "_body",
@@ -231,6 +232,7 @@ class HTTPConnection:
             Headers.from_bytes(verdict.fields),
             http_version=verdict.http_version,
             client=self._client,
+            connection=self,
         )
         if handshake.wants_websocket(request.headers):
             self._begin_upgrade(request)

@@ -319,6 +319,9 @@ class WebSocketConnection(abc.WebSocketConnection):
     async def ping(self) -> None:
         """See `abc.WebSocketConnection.ping`."""
         self._check_open()
+        if self._state is _State.ANSWERING:
+            # After its Close the peer sends nothing more (RFC 6455, 5.5.1).
+            raise self._error()
         payload, waiter = self._keep_alive.ask()
         self._write(self._session.ping(payload))
         await waiter
