@@ -21,6 +21,9 @@ __all__ = ["Receiver", "Stream", "StreamLimits"]
 
 logger = logging.getLogger(__name__)
 
+#: Bytes that a peer must take within `write_timeout` not to count as one that reads nothing.
+_PROGRESS = 1_024
+
 
 class Receiver(Protocol):
     """Whoever a stream pushes to. None of these may block or raise."""
@@ -42,7 +45,7 @@ class StreamLimits:
     write_buffer: int = 65_536
     """Bytes that may wait to be sent before `drain` waits."""
     write_timeout: float = 30.0
-    """How long a peer may read nothing of what waits for it."""
+    """How long a peer may read next to nothing (less than 1 KiB) of what waits for it."""
     linger_timeout: float = 2.0
     """How long unread input is thrown away after the last answer, before the connection ends."""
 
@@ -249,10 +252,11 @@ class Stream(asyncio.Protocol):
         """The deadline is over: for reading what waits, or for the end of a lingering close."""
         if self._state is _State.LINGERING and self._full is None:
             self._end()
-        elif self._written - self.unsent > self._read:
+        elif (taken := self._written - self.unsent - self._read) >= _PROGRESS:
             self._watch()
         else:
-            logger.debug("cut off: the peer read nothing for %s s", self._limits.write_timeout)
+            seconds = self._limits.write_timeout
+            logger.debug("cut off: the peer took %d bytes in %g s", taken, seconds)
             self.abort()
 
     def _wake(self) -> None:

@@ -433,7 +433,7 @@ async def test_a_peer_that_reads_nothing_is_cut_off_when_its_time_is_over(
     link.peer.transport.resume_reading()
     await link.peer.until(lambda: link.peer.lost or link.peer.eof)
     assert len(link.peer.received) < len(MUCH)
-    assert "cut off: the peer read nothing for 30.0 s" in caplog.messages
+    assert "cut off: the peer took 0 bytes in 30 s" in caplog.messages
 
 
 @over_each_transport
@@ -478,6 +478,19 @@ async def test_a_peer_that_read_slowly_and_reads_no_more_is_cut_off(link: Link) 
     assert not link.lost
     link.clock.advance(LIMITS.write_timeout)
     await link.until_lost()
+
+
+@over(IN_MEMORY)
+@pytest.mark.parametrize(("taken", "cut_off"), [(1_023, True), (1_024, False)])
+async def test_a_peer_that_takes_less_than_1_kib_in_its_time_is_cut_off(
+    link: Link, taken: int, cut_off: bool
+) -> None:
+    link.peer.transport.other.share = taken
+    await link.fill()
+    await link.peer.read_some()
+    link.clock.advance(LIMITS.write_timeout + RESOLUTION)
+    await settle()
+    assert link.lost is cut_off
 
 
 @over_each_transport

@@ -29,6 +29,8 @@ class MemoryTransport(asyncio.Transport):
         self._eof_told = False
         self._closing = False
         self._lost = False
+        self.share = _READ
+        """How many bytes the other end takes at most in one go."""
         self.other: MemoryTransport
 
     # Writing.
@@ -84,8 +86,8 @@ class MemoryTransport(asyncio.Transport):
         if self.other._lost:
             self._lose(ConnectionResetError("the other end is closed"))
         while self._buffer and self.other.is_reading():
-            data = bytes(self._buffer[:_READ])
-            del self._buffer[:_READ]
+            data = bytes(self._buffer[: self.share])
+            del self._buffer[: self.share]
             self.other._protocol.data_received(data)
         if self._writing_paused and len(self._buffer) <= self._low and not self._lost:
             self._writing_paused = False
