@@ -22,7 +22,7 @@ TABLE = ROOT / "docs" / "architecture.md"
 
 #: What may be imported only in these places: a module, or a folder with everything in it.
 ONLY_IN = {
-    "h11": ("wire/", "net/http11", "client/"),
+    "h11": ("wire/", "client/"),
     "wsproto": ("wire/", "net/websocket"),
     "socket": ("net/stream", "net/sockets", "net/server"),
     "ssl": ("net/stream", "net/sockets", "net/server"),

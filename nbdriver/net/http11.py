@@ -1,9 +1,8 @@
-"""The server's side of an HTTP/1.1 connection, over h11.
+"""The server's side of an HTTP/1.1 connection.
 
-A request is cut from the buffer and checked by `wire.head` and `wire.body`, read by h11, answered
-by the application, and the connection is kept for the next. One function refuses, one sends, one
-ends. A task exists only while a handler runs; all waiting for time is one deadline, whose meaning
-is the state's.
+A request is read from the buffer by `wire.exchange`, answered by the application, and the
+connection is kept for the next. One function refuses, one sends, one ends. A task exists only while
+a handler runs; all waiting for time is one deadline, whose meaning is the state's.
 """
 
 from __future__ import annotations
@@ -12,21 +11,19 @@ import asyncio
 import enum
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Protocol
 
-import h11
-
 from ..abc import Application
 from ..errors import ConnectionLost, HTTPError, WebSocketClosed
 from ..logs import escape, mask_secrets
 from ..model import Address, Headers, Request, Response, refusal
-from ..wire import extensions, handshake, head
-from ..wire.body import BodyCutter, ChunkedCutter, LengthCutter
+from ..wire import extensions, handshake
 from ..wire.deflate import DeflateSettings, PerMessageDeflate
+from ..wire.exchange import Exchange
+from ..wire.head import HeadLimits
 from ..wire.session import Session
 from .clock import Clock
 from .stream import Receiver, Stream
@@ -42,10 +39,6 @@ access_logger = logging.getLogger(f"{__name__}.access")
 _SHARE = 64
 #: Bytes that a body must bring within `body_timeout` not to count as stalled.
 _BODY_PROGRESS = 1_024
-#: What the server alone decides, whatever an application says.
-_OURS = frozenset(["connection", "content-length", "date", "server", "transfer-encoding"])
-#: Statuses of answers without a body (RFC 9110, 6.4.1), and so without a length (8.6).
-_NO_BODY = frozenset([204, 304])
 #: What is no failure of a handler: a refusal, and a cancellation, of which `Tasks` tells the log.
 _NO_FAILURE = (HTTPError, asyncio.CancelledError)
 
@@ -54,7 +47,7 @@ _NO_FAILURE = (HTTPError, asyncio.CancelledError)
 class HTTPLimits:
     """Limits and times of a connection (bytes, seconds)."""
 
-    head: head.HeadLimits = head.HeadLimits()
+    head: HeadLimits = HeadLimits()
     max_body: int = 16 * 2**20
     read_ahead: int = 65_536
     """Bytes of further requests that are read while one is being answered."""
@@ -109,15 +102,12 @@ class HTTPConnection:
         "__weakref__",
         "_agreed",
         "_began",
-        "_body",
-        "_body_cutter",
         "_buffer",
         "_client",
         "_context",
         "_deadline",
         "_eof",
-        "_h11",
-        "_head_cutter",
+        "_exchange",
         "_last",
         "_opening",
         "_progress",
@@ -132,11 +122,8 @@ class HTTPConnection:
         self._stream = stream
         self._context = context
         self._client = _address(stream.info("peername"))
-        self._h11 = h11.Connection(h11.SERVER)
+        self._exchange = Exchange(context.http.head, context.http.max_body)
         self._buffer = bytearray()
-        self._head_cutter = head.HeadCutter(context.http.head)
-        self._body_cutter: BodyCutter | None = None
-        self._body = bytearray()
         self._progress = 0
         self._turn: asyncio.Handle | None = None
         self._request: Request | None = None
@@ -218,72 +205,53 @@ class HTTPConnection:
         return self._read_head()
 
     def _read_head(self) -> bool:
-        raw = self._head_cutter.cut(self._buffer)
-        if raw is None:
+        head = self._exchange.read_head(self._buffer)
+        if head is None:
             if self._state is _State.IDLE and self._buffer:
                 self._state = _State.HEAD
                 self._deadline.set(self._context.http.head_timeout)
             return False
-        verdict = head.check(raw, self._context.http.head)
-        self._read(raw)
         request = self._request = Request(
-            verdict.method,
-            verdict.target,
-            Headers.from_bytes(verdict.fields),
-            http_version=verdict.http_version,
+            head.method,
+            head.target,
+            Headers.from_bytes(head.fields),
+            http_version=head.http_version,
             client=self._client,
             connection=self,
         )
         if handshake.wants_websocket(request.headers):
             self._begin_upgrade(request)
-        elif verdict.content_length == 0:
+        elif head.content_length == 0:
             self._complete(request)
         else:
-            self._begin_body(verdict.content_length)
+            self._begin_body(head.content_length)
             return True
         return False
 
     def _begin_body(self, length: int | None) -> None:
-        limit = self._context.http.max_body
-        self._body_cutter = ChunkedCutter(limit) if length is None else LengthCutter(length, limit)
+        self._exchange.begin_body(length)
         self._state = _State.BODY
         self._progress = 0
         self._deadline.set(self._context.http.body_timeout)
         # A client that has begun to send the body waits for nothing (RFC 9110, 10.1.1).
-        if self._h11.they_are_waiting_for_100_continue and not self._buffer:
-            event = h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")
-            self._write(self._h11.send(event))
+        if self._exchange.continue_is_awaited and not self._buffer:
+            self._write(self._exchange.inform(100, "Continue", []))
 
     def _read_body(self) -> bool:
-        assert self._body_cutter is not None
         assert self._request is not None
-        element = self._body_cutter.cut(self._buffer)
-        if element is None:
+        size = self._exchange.read_body(self._buffer)
+        if not size:
             return False
-        self._progress += len(element)
+        self._progress += size
         if self._progress >= _BODY_PROGRESS:
             self._progress = 0
             self._deadline.set(self._context.http.body_timeout)
-        for event in self._read(element):
-            if isinstance(event, h11.Data):
-                self._body += event.data
-            else:
-                self._request.body = bytes(self._body)
-                self._body.clear()
-                self._complete(self._request)
-                return False
-        return True
-
-    def _read(self, element: bytes) -> list[h11.Event]:
-        """Let h11 read one checked element; what it does not like is a refusal of ours."""
-        events = []
-        self._h11.receive_data(element)
-        try:
-            while not isinstance(event := self._h11.next_event(), type):
-                events.append(event)
-        except h11.RemoteProtocolError as error:
-            raise HTTPError(error.error_status_hint, f"expected HTTP/1.1, {error}") from error
-        return events
+        body = self._exchange.take_body()
+        if body is None:
+            return True
+        self._request.body = body
+        self._complete(self._request)
+        return False
 
     # Answering.
 
@@ -320,10 +288,10 @@ class HTTPConnection:
 
     def _next(self) -> None:
         """The answer is sent: keep the connection for the next request, or end it."""
-        if self._last or self._h11.our_state is h11.MUST_CLOSE:
+        if self._last or self._exchange.over:
             self._end()
             return
-        self._h11.start_next_cycle()
+        self._exchange.start_next()
         self._request = self._began = None
         self._state = _State.IDLE
         self._deadline.set(self._context.http.idle_timeout)
@@ -348,41 +316,19 @@ class HTTPConnection:
         self._end()
 
     def _send(self, response: object) -> None:
-        """Send an answer in one piece: the one place where answers are written.
-
-        What cannot be sent is found before h11 changes its state, so that a 500 can still be sent.
-        """
+        """Send an answer in one piece: the one place where answers are written."""
         if not isinstance(response, Response):
             raise TypeError(f"expected a Response from the handler, got {response!r:.100}")
-        event = h11.Response(
-            status_code=response.status_code,
-            headers=[
-                (name.encode(), value.encode("latin-1")) for name, value in self._headers(response)
-            ],
-            reason=response.reason.encode(),
+        self._write(
+            self._exchange.answer(
+                response,
+                date=_date(int(time.time())),
+                server=self._context.http.server_header,
+                close=self._last,
+                to_head=self._request is not None and self._request.method == "HEAD",
+            )
         )
-        parts = [self._h11.send(event)]
-        is_head = self._request is not None and self._request.method == "HEAD"
-        if response.status_code not in _NO_BODY and not is_head:
-            parts.append(self._h11.send(h11.Data(data=response.body)))
-        parts.append(self._h11.send(h11.EndOfMessage()))
-        self._write(b"".join(parts))
         self._log_access(response.status_code)
-
-    def _headers(self, response: Response) -> Iterator[tuple[str, str]]:
-        yield "Date", _date(int(time.time()))
-        if self._context.http.server_header is not None:
-            yield "Server", self._context.http.server_header
-        options = ["close"] if self._last else []
-        for name, value in response.headers:
-            if name.lower() not in _OURS:
-                yield name, value
-            if name.lower() == "upgrade":
-                options.append("Upgrade")  # RFC 9110, 7.8
-        if response.status_code not in _NO_BODY:
-            yield "Content-Length", str(len(response.body))
-        if options:
-            yield "Connection", ", ".join(options)
 
     def _write(self, data: bytes) -> None:
         """Send `data`, if somebody is there still: the one place where bytes are written."""
@@ -446,12 +392,7 @@ class HTTPConnection:
             raise ConnectionLost("expected a request that waits to be accepted, it was answered")
         extension, answer = self._agreed or (None, None)
         headers = handshake.accept_headers(self._opening, subprotocol, answer)
-        event = h11.InformationalResponse(
-            status_code=101,
-            headers=[(name.encode(), value.encode()) for name, value in headers],
-            reason=b"Switching Protocols",
-        )
-        self._stream.write(self._h11.send(event))
+        self._stream.write(self._exchange.inform(101, "Switching Protocols", headers))
         self._log_access(101)
         ahead = bytes(self._buffer)
         self._websocket = None
@@ -484,7 +425,7 @@ class HTTPConnection:
         self._state = _State.DONE
         self._deadline.cancel()
         self._buffer.clear()
-        self._body.clear()
+        self._exchange.forget()
         self._opening = None
         if self._turn is not None:
             self._turn.cancel()
