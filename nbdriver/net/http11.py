@@ -54,6 +54,8 @@ class HTTPLimits:
     head_timeout: float = 10.0
     body_timeout: float = 30.0
     idle_timeout: float = 75.0
+    stop_timeout: float = 10.0
+    """How long the rest of a request that has begun may take when the server is stopping."""
     server_header: str | None = None
     access_log: bool = True
 
@@ -168,6 +170,9 @@ class HTTPConnection:
         self._last = True
         if self._state in (_State.HEAD, _State.IDLE) and not self._buffer:
             self._end(linger=False)
+        elif self._state in (_State.HEAD, _State.BODY):
+            left = self._deadline.when - self._context.clock.time()
+            self._deadline.set(min(left, self._context.http.stop_timeout))
 
     # Reading.
 
@@ -231,8 +236,7 @@ class HTTPConnection:
     def _begin_body(self, length: int | None) -> None:
         self._exchange.begin_body(length)
         self._state = _State.BODY
-        self._progress = 0
-        self._deadline.set(self._context.http.body_timeout)
+        self._await_body()
         # A client that has begun to send the body waits for nothing (RFC 9110, 10.1.1).
         if self._exchange.continue_is_awaited and not self._buffer:
             self._write(self._exchange.inform(100, "Continue", []))
@@ -244,14 +248,19 @@ class HTTPConnection:
             return False
         self._progress += size
         if self._progress >= _BODY_PROGRESS:
-            self._progress = 0
-            self._deadline.set(self._context.http.body_timeout)
+            self._await_body()
         body = self._exchange.take_body()
         if body is None:
             return True
         self._request.body = body
         self._complete(self._request)
         return False
+
+    def _await_body(self) -> None:
+        """Give more of the body its time; at the stop it is one time for all of it."""
+        self._progress = 0
+        if not self._last:
+            self._deadline.set(self._context.http.body_timeout)
 
     # Answering.
 
@@ -408,6 +417,8 @@ class HTTPConnection:
         limits = self._context.http
         if self._state is _State.IDLE:
             self._end(linger=False)
+        elif self._last:
+            self.refuse(HTTPError(503, "the server is stopping, and the request was not complete"))
         elif self._state is _State.BODY:
             self.refuse(
                 HTTPError(408, f"expected more of the body within {limits.body_timeout:g} s")

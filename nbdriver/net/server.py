@@ -19,7 +19,7 @@ from typing import Any
 
 from ..abc import Application
 from ..config import ServerConfig
-from ..errors import StartupError
+from ..errors import HTTPError, StartupError
 from ..wire.deflate import DeflateSettings
 from ..wire.frames import FrameLimits
 from ..wire.head import HeadLimits
@@ -45,6 +45,10 @@ MOMENT = 0.1
 _RESERVE = 1 / 6
 #: and of that the part in which what is cut off may still end properly,
 _FAREWELL = 1 / 4
+#: The part of `shutdown_timeout` in which the requests that have begun have to be complete.
+_REQUESTS = 1 / 3
+#: How many connections beyond `max_connections` are told so; any more are just cut off.
+_TURNED_AWAY = 64
 
 #: The server whose connection the running code was called by: a handler, a hook of a bot.
 _called_by: ContextVar[Server | None] = ContextVar("called_by", default=None)
@@ -93,6 +97,7 @@ class Server:
         self._stopping: asyncio.Task[None] | None = None
         self._patience: asyncio.Timeout | None = None
         self._end = 0.0
+        self._full = False
         self.addresses: list[tuple[str, int]] = []
         """Host and port of every address that it listens on."""
         self.forced = False
@@ -135,8 +140,28 @@ class Server:
         return Stream(self._connected, lost, self._clock, _stream_limits(self._config))
 
     def _connected(self, stream: Stream) -> Connection:
-        connection = self._connections[stream] = HTTPConnection(stream, self._context)
+        connection = HTTPConnection(stream, self._context)
+        beyond = len(self._connections) - self._config.max_connections
+        self._connections[stream] = connection
+        if beyond >= 0:
+            self._turn_away(stream, connection, beyond)
+        else:
+            self._full = False
         return connection
+
+    def _turn_away(self, stream: Stream, connection: HTTPConnection, beyond: int) -> None:
+        """Refuse a connection that is one too many, as long as there are few such."""
+        if not self._full:
+            self._full = True
+            logger.warning(
+                "%d connections, as many as max_connections allows: more are refused",
+                self._config.max_connections,
+            )
+        if beyond < _TURNED_AWAY:
+            reason = "the server has as many connections as it may have; try again later"
+            connection.refuse(HTTPError(503, reason, [("Retry-After", "5")]))
+        else:
+            stream.abort()
 
     # Stopping.
 
@@ -290,6 +315,7 @@ def _context(
             head_timeout=config.head_timeout,
             body_timeout=config.body_timeout,
             idle_timeout=config.idle_timeout,
+            stop_timeout=config.shutdown_timeout * _REQUESTS,
             server_header=config.server_header,
             access_log=config.access_log,
         ),

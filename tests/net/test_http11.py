@@ -1365,6 +1365,46 @@ async def test_at_a_stop_a_request_that_has_begun_is_answered_and_is_the_last(
             await settle()
 
 
+@pytest.mark.parametrize("begun", [b"GET", post(b"x" * 9_999)[:-9_999], chunked(b"x" * 9)[:-5]])
+async def test_at_a_stop_a_request_has_one_time_to_be_complete_whatever_drips(
+    serve: Any, begun: bytes
+) -> None:
+    served = serve()
+    peer = served.connect(begun)
+    await settle()
+    served.connection.shut_down()
+    for _ in range(9):
+        await served.advance(1)
+        peer.send(b"x" * 1_024 if b"9999" in begun else b"")
+    assert not peer.eof
+    await served.advance(1 + 0.25)
+    answer = await read_last_answer(peer)
+    assert (answer.status, answer.body) == (
+        503,
+        b"the server is stopping, and the request was not complete\n",
+    )
+
+
+async def test_at_a_stop_a_deadline_that_is_near_is_not_moved_away(serve: Any) -> None:
+    served = serve()
+    peer = served.connect(b"GET")
+    await served.advance(8)
+    served.connection.shut_down()
+    await served.advance(2 + 0.25)
+    assert (await read_last_answer(peer)).status == 503
+
+
+async def test_at_a_stop_a_body_that_begins_gets_no_more_time_than_its_head_had(serve: Any) -> None:
+    served = serve()
+    peer = served.connect(b"POST")
+    await settle()
+    served.connection.shut_down()
+    await served.advance(5)
+    peer.send(post(b"xx")[4:-2])
+    await served.advance(5 + 0.25)
+    assert (await read_last_answer(peer)).status == 503
+
+
 async def test_at_a_stop_a_request_that_is_being_answered_is_the_last(serve: Any) -> None:
     served = serve(app := App())
     app.http = app.wait

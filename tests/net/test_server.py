@@ -303,6 +303,42 @@ async def test_it_serves_until_it_is_asked_to_stop() -> None:
     assert not server.forced
 
 
+async def test_connections_beyond_max_connections_get_503_and_those_that_are_there_live_on(
+    lines: Callable[[], list[str]],
+) -> None:
+    gate = Gate()
+    async with serving(App(http=held_by(gate)), max_connections=2) as server:
+        held = [await ask(server) for _ in range(2)]
+        for _ in range(2):
+            refused = await connect(server)
+            answer = await refused.read_to_end()
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nRetry-After: 5\r\n" in answer
+            assert b"\r\nConnection: close\r\n" in answer
+            hang_up(refused)
+        gate.opened.set()
+        for peer in held:
+            await peer.read(b"GET /")
+            hang_up(peer)
+        # The server learns of it in its own time.
+        while b" 503 " in await (peer := await ask(server)).read(b"\n"):
+            hang_up(peer)
+        hang_up(peer)
+    full = "2 connections, as many as max_connections allows: more are refused"
+    assert lines().count(full) == 1
+
+
+async def test_only_so_many_are_told_that_the_server_is_full_and_the_others_are_cut_off() -> None:
+    async with serving(App(), max_connections=1) as server:
+        # They do not read, so that those that are refused linger.
+        peers = [await connect(server) for _ in range(70)]
+        for peer in peers:
+            await peer.until(lambda peer=peer: peer.lost or peer.eof or peer is peers[0])
+        told = [peer for peer in peers if b" 503 " in peer.received]
+        assert (len(told), len(peers)) == (64, 70)
+        hang_up(*peers)
+
+
 async def test_listening_ends_first_while_requests_that_have_begun_are_finished() -> None:
     gate = Gate()
     async with serving(App(http=held_by(gate))) as server:
