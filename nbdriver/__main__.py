@@ -7,6 +7,7 @@ setting of the server is an option, made from `ServerConfig`, so that the two ca
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import importlib.util
 import re
@@ -45,6 +46,10 @@ exit codes:
 """
 
 
+#: What argparse says of an option that there is none of.
+_UNKNOWN = re.compile("unrecognized arguments: (--[^ ]+)")
+
+
 class _Unusable(Exception):
     """What the command line names cannot be used; the message is one line for the person there."""
 
@@ -73,7 +78,16 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with the message and UNUSABLE."""
+        if option := _UNKNOWN.match(message):
+            message += _closest(option[1])
         self.exit(UNUSABLE, f"{self.prog}: {message} ({self.prog} --help)\n")
+
+
+def _closest(option: str) -> str:
+    """The setting that may have been meant, as the end of a message."""
+    known = [_option(item.name) for item in fields(ServerConfig)]
+    close = difflib.get_close_matches(option.partition("=")[0], known, 1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _parser() -> _Parser:
@@ -290,9 +304,9 @@ def _find_driver(target: str) -> abc.Driver:
             raise _Unusable(f"{where} holds no {name}{_others(module, where)}")
         found = getattr(found, part)
     if not isinstance(found, abc.Driver):
-        kind = type(found).__name__
+        got = "the class itself" if found is Driver else f"one of {type(found).__name__}"
         raise _Unusable(
-            f"{where}:{name} is no driver: expected an instance of Driver, got one of {kind}"
+            f"{where}:{name} is no driver: expected an instance of Driver, got {got}"
             f"{_others(module, where)}"
         )
     return found

@@ -15,7 +15,7 @@ __all__ = ["configure", "escape", "mask_secrets"]
 package = logging.getLogger(__package__)
 
 _FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
-_SECRET = re.compile(r"(?i)token|secret|passw|passphrase|signature|key|auth|credential")
+_SECRET = re.compile(r"(?i)token|secret|passw|pwd|passphrase|sig|key|auth|credential")
 _UNSAFE = re.compile(r"[^\x20-\x7e]|[\\\"]")
 
 

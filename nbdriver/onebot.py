@@ -15,9 +15,9 @@ import asyncio
 import hmac
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import count
-from typing import Any, TypeAlias
+from typing import Any
 
 from . import abc, logs
 from .errors import (
@@ -29,6 +29,19 @@ from .errors import (
     WebSocketClosed,
 )
 from .model import Request
+from .segments import (
+    Message,
+    Segment,
+    at,
+    data_of,
+    escape,
+    image,
+    outgoing,
+    parse,
+    reply,
+    text,
+    unescape,
+)
 
 __all__ = [
     "Bot",
@@ -46,18 +59,9 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-Segment: TypeAlias = Mapping[str, Any]
-"""A piece of a message, `{"type": ..., "data": {...}}` (message/array)."""
-
-Message: TypeAlias = str | Segment | Iterable[str | Segment]
-"""What can be sent: plain text, a segment, or several of them."""
-
 # The account is a number in the standard; platforms that were bridged to it have names too. It
 # becomes a key, stands in log lines and in refusals, so nothing else is let in.
 _PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]{0,63}")
-
-# message/string: a bracket or a comma that is meant is escaped, so none stands inside a code.
-_CQ_CODE = re.compile(r"\[CQ:([^,\[\]]++)((?:,[^,\[\]]*+)*+)\]")
 
 
 class Event(Mapping[str, Any]):
@@ -132,14 +136,14 @@ class Event(Mapping[str, Any]):
     @property
     def text(self) -> str:
         """The text of the message, without its images, mentions and other segments."""
-        texts = (_data(each).get("text") for each in self.message if each.get("type") == "text")
+        texts = (data_of(each).get("text") for each in self.message if each.get("type") == "text")
         return "".join(str(each) for each in texts if each is not None)
 
     @property
     def to_me(self) -> bool:
         """Whether the bot is spoken to: the message is private, or mentions it."""
         return self.message_type == "private" or any(
-            each.get("type") == "at" and str(_data(each).get("qq")) == str(self.self_id)
+            each.get("type") == "at" and str(data_of(each).get("qq")) == str(self.self_id)
             for each in self.message
         )
 
@@ -309,75 +313,10 @@ class Bot(abc.Bot):
         """
         elsewhere = kwargs.get("user_id") or kwargs.get("group_id")
         params = {**_destination(kwargs if elsewhere else event), **kwargs}
-        segments = _outgoing(message)
+        segments = outgoing(message)
         if at_sender and params["message_type"] == "group" and event.get("user_id"):
             segments = [at(event["user_id"]), text(" "), *segments]
         return await self.call_api("send_msg", **params, message=segments)
-
-
-# Messages (message/array, message/segment).
-
-
-def text(content: str) -> Segment:
-    """Plain text."""
-    return {"type": "text", "data": {"text": content}}
-
-
-def at(user_id: int | str) -> Segment:
-    """A mention of somebody; "all" mentions everybody."""
-    return {"type": "at", "data": {"qq": str(user_id)}}
-
-
-def image(file: str) -> Segment:
-    """A picture: a URL (`https:`, `file:`), `base64://...`, or a name that was received."""
-    return {"type": "image", "data": {"file": file}}
-
-
-def reply(message_id: int | str) -> Segment:
-    """Makes the message a reply; stands first in it."""
-    return {"type": "reply", "data": {"id": str(message_id)}}
-
-
-def escape(content: str, *, comma: bool = False) -> str:
-    """`content` as it stands in a message of CQ codes; inside of a code also the `comma`."""
-    content = content.replace("&", "&amp;").replace("[", "&#91;").replace("]", "&#93;")
-    return content.replace(",", "&#44;") if comma else content
-
-
-def unescape(content: str) -> str:
-    """What `escape` was given."""
-    content = content.replace("&#44;", ",").replace("&#91;", "[").replace("&#93;", "]")
-    return content.replace("&amp;", "&")
-
-
-def parse(message: object) -> list[Segment]:
-    """A message that came, as segments: it is a list of these, or text with CQ codes."""
-    if isinstance(message, str):
-        return list(_read_codes(message))
-    segments = message if isinstance(message, list) else ()
-    return [each for each in segments if isinstance(each, dict)]
-
-
-def _read_codes(message: str) -> Iterator[Segment]:
-    end = 0
-    for code in _CQ_CODE.finditer(message):
-        if code.start() > end:
-            yield text(unescape(message[end : code.start()]))
-        pairs = (pair.partition("=") for pair in code[2].split(",")[1:])
-        yield {"type": code[1], "data": {key.strip(): unescape(value) for key, _, value in pairs}}
-        end = code.end()
-    if end < len(message):
-        yield text(unescape(message[end:]))
-
-
-def _data(segment: Segment) -> Segment:
-    data = segment.get("data")
-    return data if isinstance(data, dict) else {}
-
-
-def _outgoing(message: Message) -> list[Segment]:
-    parts = [message] if isinstance(message, str | Mapping) else message
-    return [text(part) if isinstance(part, str) else part for part in parts]
 
 
 def _destination(place: Mapping[str, Any]) -> dict[str, Any]:

@@ -125,6 +125,7 @@ def test_an_escaped_text_is_printable_ascii_and_tells_what_it_was(text: str) -> 
         ("/?signature=s=s&key=s?s", "/?signature=***&key=***"),
         ("/?access%5Ftok%65n=s", "/?access%5Ftok%65n=***"),
         ("/?authorization=Bearer%20s", "/?authorization=***"),
+        ("/?pwd=s&sign=s&sig=s", "/?pwd=***&sign=***&sig=***"),
         ("/?token=", "/?token=***"),
         ("/token=s", "/token=s"),
         ("/a?token&b=c", "/a?token&b=c"),

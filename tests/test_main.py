@@ -256,7 +256,10 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
         ("bot:app", "bot holds no app; did you mean bot:driver?"),
         ("bot.py:driver.app.x", "bot.py holds no driver.app.x; did you mean bot.py:driver?"),
         ("bot.py:driver.logger", "got one of Logger; did you mean bot.py:driver?"),
-        ("bot:Driver", "bot:Driver is no driver: expected an instance of Driver, got one of ABC"),
+        (
+            "bot:Driver",
+            "bot:Driver is no driver: expected an instance of Driver, got the class itself",
+        ),
         ("empty:number", "is no driver: expected an instance of Driver, got one of int"),
     ],
 )
@@ -324,8 +327,13 @@ def test_an_option_that_cannot_be_used_is_one_line_and_exit_code_2(
     [
         ([], "COMMAND"),
         (["serve"], "invalid choice: 'serve'"),
-        (["demo", "--prot", "1"], "unrecognized arguments: --prot 1"),
-        (["demo", "--por", "1"], "unrecognized arguments: --por 1"),
+        (["demo", "--prot", "1"], "unrecognized arguments: --prot 1; did you mean --port?"),
+        (["demo", "--por", "1"], "unrecognized arguments: --por 1; did you mean --port?"),
+        (
+            ["demo", "--max-bodi=1"],
+            "unrecognized arguments: --max-bodi=1; did you mean --max-body?",
+        ),
+        (["demo", "--nonsense"], "unrecognized arguments: --nonsense ("),
         (["run"], "the following arguments are required: MODULE[:NAME]"),
         (["demo", "--port"], "argument --port: expected one argument"),
     ],
