@@ -42,7 +42,9 @@ async def _floor(tally: Tally) -> AsyncIterator[int]:
 @asynccontextmanager
 async def _nbdriver(tally: Tally) -> AsyncIterator[int]:
     async with make_driver(tally).serve(HOST, 0, access_log=False) as server:
-        yield server.addresses[0][1]
+        _, port = server.addresses[0]
+        assert port is not None
+        yield port
 
 
 def _uvicorn(make_app: Callable[[Tally], Any], lifespan: Literal["on", "off"]) -> Serving:

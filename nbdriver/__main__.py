@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from . import __version__, abc, codec, onebot, units
+from . import __version__, abc, addresses, codec, onebot, units
 from .config import ServerConfig, load
 from .driver import Driver
 from .errors import ConfigError, DriverError
@@ -165,7 +165,16 @@ _HEADINGS = {
     "seconds": "times in seconds",
     "seconds or null": "times in seconds",
 }
-_METAVARS = {"bytes": "BYTES", "number": "N", "seconds": "SECONDS", "text": "TEXT"}
+_METAVARS = {
+    "addresses": "ADDRESS",
+    "bytes": "BYTES",
+    "number": "N",
+    "octal": "MODE",
+    "seconds": "SECONDS",
+    "text": "TEXT",
+}
+#: Options that may be given several times, as their value may be a list.
+_REPEATABLE = (addresses.HOSTS, addresses.LISTEN)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -181,7 +190,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         keywords: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
         if kind is not units.FLAG:
             metavar = item.name.upper() if place else _METAVARS[kind.type.removesuffix(" or null")]
-            keywords = {"metavar": metavar}
+            keywords = {
+                "metavar": metavar,
+                "action": "append" if kind in _REPEATABLE else "store",
+            }
         (general if heading is None else groups[heading]).add_argument(
             _option(item.name),
             default=argparse.SUPPRESS,
@@ -256,15 +268,17 @@ def _demo(options: argparse.Namespace) -> None:
 
 def _invite(server: Server) -> None:
     """Say how to talk to the demo, now that it listens."""
-    place = _reachable(*server.addresses[0])
+    host, port = server.addresses[0]
+    socket = _unix_option(host) if port is None else []
+    place = "localhost" if port is None else _reachable(host, port)
     event = '{"post_type": "message", "message_type": "private", "user_id": 42, "message": "hello"}'
     fields = ["-H", "X-Self-ID: 10001", "-H", "Content-Type: application/json"]
-    post = ["curl", "-i", f"http://{place}/onebot/", *fields, "-d", event]
+    post = ["curl", "-i", *socket, f"http://{place}/onebot/", *fields, "-d", event]
     print(
         "\nAn echo bot is listening. Post it an event, from another terminal (it answers 204):\n\n"
         f"  {_command_line(post, sys.platform)}\n\n"
         "or let a OneBot v11 client connect to it by reverse WebSocket (Universal):\n\n"
-        f"  ws://{place}/onebot/ws\n\n"
+        f"  ws://{place}/onebot/ws{f', over unix:{host}' if socket else ''}\n\n"
         "Ctrl-C ends it.\n",
         flush=True,
     )
@@ -274,6 +288,12 @@ def _reachable(host: str, port: int) -> str:
     """Where a client on this machine finds what listens on `host`, which may mean every address."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _unix_option(path: str) -> list[str]:
+    """What lets curl connect to a Unix socket."""
+    name = path.removeprefix("@")
+    return ["--unix-socket", path] if name == path else ["--abstract-unix-socket", name]
 
 
 def _command_line(arguments: list[str], platform: str) -> str:

@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from . import dotenv, units
+from . import addresses, dotenv, units
 from .errors import ConfigError
 from .units import Kind, Row, Setting
 
@@ -46,7 +46,7 @@ _ENV = {
 }
 
 _CONFIG = {
-    "host": _Known(units.HOST, "127.0.0.1", "the address to listen on"),
+    "host": _Known(addresses.HOSTS, "127.0.0.1", "the address to listen on, or several"),
     "port": _Known(units.PORT, 8080, "the port to listen on; 0 takes a free one"),
     "debug": _Known(units.FLAG, False, "logs more"),
     "log_level": _Known(
@@ -256,8 +256,21 @@ class ServerConfig:
     Each value may be given as text, as in a file. Raises `ConfigError` when one cannot be used.
     """
 
-    host: str = _setting("127.0.0.1", units.HOST, "the address to listen on", shared=True)
+    host: str = _setting(
+        "127.0.0.1", addresses.HOSTS, "the address to listen on, or several", shared=True
+    )
     port: int = _setting(8080, units.PORT, "the port to listen on; 0 takes a free one", shared=True)
+    listen: tuple[str, ...] = _setting(
+        (),
+        addresses.LISTEN,
+        "in place of `HOST` and `PORT`: `HOST:PORT`, `unix:PATH` or `fd:N`, or several",
+    )
+    unix_socket_mode: str = _setting(
+        "0660", addresses.MODE, "the rights of a Unix socket; to connect takes that to write"
+    )
+    reuse_port: bool = _setting(
+        False, units.FLAG, "lets several processes listen on one port (SO_REUSEPORT)"
+    )
     uvloop: bool = _setting(True, units.FLAG, "runs on uvloop where it is installed")
     access_log: bool = _setting(True, units.FLAG, "logs a line for every request")
     server_header: str | None = _setting(
@@ -333,12 +346,15 @@ class ServerConfig:
         `config` is any object: its `nbdriver_<name>` are read, and its `host` and `port`. Of the
         process environment (`environ`, `os.environ` if None) every `NBDRIVER_<NAME>` is read, which
         NoneBot would hand to no one. None is a value like any other: it turns off what it can turn
-        off. Raises `ConfigError` when a value cannot be used or a name is not known.
+        off. A `host` or `port` among `overrides` beats a `listen` that is not. Raises `ConfigError`
+        when a value cannot be used or a name is not known.
         """
         known = {item.name: item for item in fields(cls)}
         given = dict(_configured(config, known))
         items = (os.environ if environ is None else environ).items()
         given.update(_prefixed((key, value, "in the environment") for key, value in items))
+        if overrides.keys() & {"host", "port"}:
+            given.pop("listen", None)
         for name, value in overrides.items():
             given[name] = Setting(name, value, "as a keyword argument")
         return cls(**{name: _read(name, setting, known) for name, setting in given.items()})

@@ -35,8 +35,8 @@ _UVICORN_NAMES = {
     "ws_ping_timeout": "ping_timeout",
     "ws_per_message_deflate": "deflate",
 }
-#: uvicorn's keywords that have no meaning here. `uds`, `fd` and `ssl_*` are not among them, and so
-#: are errors: to serve without TLS where it was asked for would be no matter for a warning.
+#: uvicorn's keywords that have no meaning here. `ssl_*` are not among them, and so are errors: to
+#: serve without TLS where it was asked for would be no matter for a warning.
 _UVICORN_ONLY = frozenset(
     """app app_dir callback_notify date_header debug env_file factory forwarded_allow_ips
     h11_max_incomplete_event_size headers http interface lifespan limit_concurrency
@@ -284,6 +284,9 @@ def _understand(keywords: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in keywords.items()
         if name not in _UVICORN_ONLY
     }
+    for name, scheme in (("uds", "unix"), ("fd", "fd")):
+        if (place := settings.pop(name, None)) is not None:
+            settings["listen"] = f"{scheme}:{place}"
     if "loop" in settings:
         settings["uvloop"] = settings.pop("loop") != "asyncio"
     # Here uvicorn's name is ours too, but says only whether there is such a header.

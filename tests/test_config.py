@@ -413,6 +413,37 @@ def test_the_process_environment_is_read_by_default(monkeypatch: pytest.MonkeyPa
     assert ServerConfig.from_config().max_body == 2048
 
 
+def test_a_host_or_port_as_a_keyword_beats_a_configured_listen() -> None:
+    config, environ = {"host": "x", "nbdriver_listen": "fd:3"}, {"NBDRIVER_LISTEN": "fd:4"}
+    assert ServerConfig.from_config(config, {}).listen == ("fd:3",)
+    assert ServerConfig.from_config(config, environ).listen == ("fd:4",)
+    assert ServerConfig.from_config(config, environ, listen=["fd:5"]).listen == ("fd:5",)
+    for place in ({"host": "::"}, {"port": 0}):
+        assert ServerConfig.from_config(config, environ, **place).listen == ()
+        server = ServerConfig.from_config(config, environ, **place, listen="fd:5,fd:6")
+        assert server.listen == ("fd:5", "fd:6")
+
+
+def test_where_it_listens_is_read_from_a_file(tmp_path: Path) -> None:
+    text = """
+        HOST=127.0.0.1,::1
+        NBDRIVER_LISTEN=["unix:bot.sock", "[::1]:80"]
+        NBDRIVER_UNIX_SOCKET_MODE=0600
+        NBDRIVER_REUSE_PORT=true
+    """
+    config = Config(_env_file=write(tmp_path, prod=text) / ".env.prod", _environ={})
+    assert config.host == "127.0.0.1,::1"
+    server = ServerConfig.from_config(config, {})
+    assert (server.host, server.listen) == ("127.0.0.1,::1", ("unix:bot.sock", "[::1]:80"))
+    assert (server.unix_socket_mode, server.reuse_port) == ("0600", True)
+
+
+def test_a_mode_that_a_file_made_a_number_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, prod="NBDRIVER_UNIX_SOCKET_MODE=660") / ".env.prod"
+    with pytest.raises(ConfigError, match=r"expected three octal digits after a 0.* came 660$"):
+        ServerConfig.from_config(Config(_env_file=path, _environ={}), {})
+
+
 def test_null_turns_off_what_none_turns_off(tmp_path: Path) -> None:
     path = write(tmp_path, prod="NBDRIVER_PING_INTERVAL=null") / ".env.prod"
     config = Config(_env_file=path, _environ={})

@@ -6,9 +6,11 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -455,6 +457,8 @@ def test_a_setting_of_no_use_is_an_error_at_once() -> None:
         driver.serve(max_bdy=1)
     with pytest.raises(ConfigError, match=r"^max_body as a keyword argument: expected "):
         driver.run(max_body=-1)
+    with pytest.raises(ConfigError, match=r"^unix_socket_mode as a keyword argument: expected "):
+        driver.run(unix_socket_mode=0o660)
     with pytest.raises(ConfigError, match=r"^ssl_certfile as a keyword argument: no such setting"):
         driver.run(ssl_certfile="cert.pem")
     with pytest.raises(ConfigError, match=r"^NBDRIVER_MAX_BODY"):
@@ -585,6 +589,18 @@ def test_values_that_mean_something_else_to_uvicorn_mean_it_here(
     driver = make_driver()
     driver.run(ready=stop, **keywords)
     assert getattr(driver._server_config, setting) == value
+
+
+def test_uvicorns_uds_and_fd_are_places_to_listen_at(
+    lines: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    driver = make_driver()
+    driver.run("127.0.0.1", 8080, ready=stop, uds=str(tmp_path / "s"), fd=None)
+    assert f"Listening on unix:{tmp_path}/s" in lines()
+    with socket.create_server(("127.0.0.1", 0)) as inherited:
+        driver.run(ready=stop, uds=None, fd=inherited.fileno())
+        assert driver._server_config.listen == (f"fd:{inherited.fileno()}",)
+        assert f"Listening on http://127.0.0.1:{inherited.getsockname()[1]}" in lines()
 
 
 def test_keywords_of_uvicorn_without_a_meaning_here_are_one_warning(

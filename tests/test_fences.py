@@ -24,7 +24,7 @@ TABLE = ROOT / "docs" / "architecture.md"
 ONLY_IN = {
     "h11": ("wire/", "client/"),
     "wsproto": ("wire/", "net/websocket"),
-    "socket": ("net/stream", "net/sockets", "net/server"),
+    "socket": ("net/stream", "net/binding", "net/sockets", "net/server"),
     "ssl": ("net/stream", "net/sockets", "net/server"),
     "selectors": ("net/stream", "net/sockets", "net/server"),
     "asyncio transports": ("net/stream", "net/sockets", "net/server"),

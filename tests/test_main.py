@@ -20,7 +20,7 @@ from support.program import PATIENCE, platform, program
 
 import nbdriver
 from nbdriver import ServerConfig
-from nbdriver.__main__ import _brief, _command_line, _reachable, main
+from nbdriver.__main__ import _brief, _command_line, _reachable, _unix_option, main
 
 DEMO = ("-m", "nbdriver", "demo", "--port", "0")
 RUN = ("-m", "nbdriver", "run", "--port", "0")
@@ -134,6 +134,56 @@ async def test_a_port_that_is_taken_is_one_line_that_says_how_to_take_another(
     (line,) = demo.err.splitlines()
     assert re.search(rf"cannot listen on .*{port}\b.*--port", line)
     assert demo.out == ""
+
+
+async def test_the_demo_shows_how_to_reach_a_unix_socket_and_ctrl_c_removes_it(
+    tmp_path: Path,
+) -> None:
+    options = ["--listen", "unix:bot.sock", "--listen", "127.0.0.1:0,127.0.0.2:0"]
+    async with program("-m", "nbdriver", "demo", *options, cwd=tmp_path) as demo:
+        command = shlex.split((await demo.read_out(r"(?m)^  (curl .*)$"))[1])
+        assert command[:4] == ["curl", "-i", "--unix-socket", "bot.sock"]
+        await demo.read_out(r"(?m)^  ws://localhost/onebot/ws, over unix:bot\.sock$")
+        transport = httpx.AsyncHTTPTransport(uds=str(tmp_path / "bot.sock"))
+        async with httpx.AsyncClient(transport=transport, timeout=PATIENCE) as client:
+            fields = dict(field.split(": ") for field in command[6:10:2])
+            answer = await client.post(command[4], headers=fields, content=command[-1])
+        assert answer.status_code == 204
+        line = r"Listening on unix:bot\.sock, http://127\.0\.0\.1:\d+, http://127\.0\.0\.2:\d+\n"
+        await demo.read_err(line)
+        demo.interrupt()
+        assert await demo.ended() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--listen", "unix:no/s"], "cannot listen on unix:no/s: No such file or directory; "),
+        (["--listen", "fd:1"], "cannot listen on fd:1: Socket operation on non-socket"),
+        (["--listen", "fd:999"], "cannot listen on fd:999: Bad file descriptor; "),
+        (["--listen", "192.0.2.1:0"], "cannot listen on 192.0.2.1, port 0: "),
+    ],
+)
+async def test_an_address_where_it_cannot_listen_is_one_line_and_exit_code_3(
+    tmp_path: Path, options: list[str], message: str
+) -> None:
+    async with program("-m", "nbdriver", "demo", *options, cwd=tmp_path) as demo:
+        assert await demo.ended() == 3
+    (line,) = demo.err.splitlines()
+    assert message in line
+    assert demo.out == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "option"),
+    [
+        ("/run/bot.sock", ["--unix-socket", "/run/bot.sock"]),
+        ("@bot", ["--abstract-unix-socket", "bot"]),
+    ],
+)
+def test_a_unix_socket_is_shown_as_curl_takes_it(path: str, option: list[str]) -> None:
+    assert _unix_option(path) == option
 
 
 def test_without_a_terminal_that_can_be_set_the_demo_comes_just_as_far(
@@ -307,6 +357,8 @@ def test_a_setting_that_a_module_cannot_use_is_one_line_and_exit_code_2(
     [
         ("--port", "many", "--port on the command line: expected a whole number from 0 to 65535"),
         ("--max-body", "1 pound", "--max-body on the command line: expected a number of bytes"),
+        ("--listen", "8080", "--listen on the command line: expected addresses such as 127.0.0.1"),
+        ("--host", "a b", "--host on the command line: expected an IP address or a host name"),
         ("--log-level", "LOUD", "--log-level on the command line: expected a level"),
         (
             "--ping-interval",

@@ -23,9 +23,10 @@ from ..errors import HTTPError, StartupError
 from ..wire.deflate import DeflateSettings
 from ..wire.frames import FrameLimits
 from ..wire.head import HeadLimits
+from .binding import SocketAddress, bind
 from .clock import Clock, LoopClock
 from .http11 import Connection, Context, HTTPConnection, HTTPLimits
-from .sockets import Listener, bind
+from .sockets import Listener
 from .stream import Stream, StreamLimits
 from .tasks import Tasks
 from .websocket import WebSocketLimits
@@ -98,8 +99,8 @@ class Server:
         self._patience: asyncio.Timeout | None = None
         self._end = 0.0
         self._full = False
-        self.addresses: list[tuple[str, int]] = []
-        """Host and port of every address that it listens on."""
+        self.addresses: list[SocketAddress] = []
+        """Host and port of every address that it listens on; a Unix socket's path and None."""
         self.forced = False
         """Whether something was cut off: the time was over, or a second request forced the stop."""
 
@@ -122,18 +123,13 @@ class Server:
         return self
 
     async def _listen(self) -> None:
-        config = self._config
-        sockets = await bind(config.host, config.port, config.backlog)
+        sockets = await bind(self._config)
         # What the listeners start, and all that is called by it, knows by this where it belongs.
         outside = _called_by.set(self)
         self._listeners = [Listener(bound, self._stream, self._clock) for bound in sockets]
         _called_by.reset(outside)
         self.addresses = [listener.address for listener in self._listeners]
-        where = ", ".join(
-            f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-            for host, port in self.addresses
-        )
-        logger.info("Listening on %s", where)
+        logger.info("Listening on %s", ", ".join(_place(*address) for address in self.addresses))
 
     def _stream(self) -> Stream:
         lost = self._connections.__delitem__
@@ -328,6 +324,13 @@ def _context(
         ),
         deflate=DeflateSettings(max_message=config.max_message) if config.deflate else None,
     )
+
+
+def _place(host: str, port: int | None) -> str:
+    """An address as the log tells it."""
+    if port is None:
+        return f"unix:{host}"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _stream_limits(config: ServerConfig) -> StreamLimits:

@@ -221,6 +221,30 @@ def test_every_address_of_a_name_is_served_at_one_port(lines: Callable[[], list[
         runner.run(main())
 
 
+async def test_every_place_is_told_and_served_and_a_unix_peer_has_no_address(
+    tmp_path: Path, lines: Callable[[], list[str]]
+) -> None:
+    clients = []
+
+    async def note(request: Request) -> Response:
+        clients.append(request.client)
+        return Response(200, str(request.client))
+
+    path = f"{tmp_path}/s"
+    places = [f"unix:{path}", "127.0.0.2:0", "127.0.0.1:0"]
+    async with serving(App(http=note), listen=places, access_log=True) as server:
+        unix, (host, port), (second, second_port) = server.addresses
+        assert (unix, host, second) == ((path, None), "127.0.0.2", "127.0.0.1")
+        urls = f"http://127.0.0.2:{port}, http://127.0.0.1:{second_port}"
+        assert lines() == [f"Listening on unix:{path}, {urls}"]
+        _, peer = await asyncio.get_running_loop().create_unix_connection(Peer, path)
+        peer.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert b"200 OK" in await peer.read(b"None")
+        assert (clients, lines()[1][:22]) == ([None], '- "GET / HTTP/1.1" 200')
+        hang_up(peer)
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_a_port_that_is_taken_is_one_clear_error_and_what_had_started_is_shut_down() -> None:
     app = App()
     async with serving(App()) as server, asyncio.timeout(PATIENCE):

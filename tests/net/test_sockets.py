@@ -1,4 +1,4 @@
-"""Where it is listened, and how connections are taken; on each event loop, over loopback."""
+"""How connections are taken from sockets that listen; on each event loop, over loopback."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -19,198 +19,14 @@ from typing import Any, NoReturn
 
 import pytest
 from support.loops import LOOPS, on_each_loop
-from support.peer import PATIENCE, Peer, settle
+from support.peer import PATIENCE, Peer, answers, settle
 
-from nbdriver.errors import StartupError
+from nbdriver.config import ServerConfig
+from nbdriver.net.binding import bind, listen
 from nbdriver.net.clock import VirtualClock
-from nbdriver.net.sockets import Endpoint, Listener, bind, listen
+from nbdriver.net.sockets import Listener
 
 V4 = socket.AF_INET
-#: Addresses that no machine has: they are kept for documentation (RFC 5737, RFC 3849).
-ABSENT: Endpoint = (V4, ("192.0.2.1", 0))
-ABSENT_V6: Endpoint = (socket.AF_INET6, ("2001:db8::1", 0, 0, 0))
-
-
-def has_ipv6() -> bool:
-    """Whether the machine has an IPv6 loopback address."""
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-def close(sockets: list[socket.socket]) -> None:
-    for each in sockets:
-        each.close()
-
-
-async def answers(address: tuple[str, int]) -> bool:
-    """Whether somebody listens there."""
-    with socket.socket(socket.AF_INET6 if ":" in address[0] else V4) as client:
-        client.setblocking(False)
-        try:
-            await asyncio.get_running_loop().sock_connect(client, address)
-        except ConnectionRefusedError:
-            return False
-        return True
-
-
-@contextmanager
-def addresses_tried() -> Iterator[list[tuple[Any, ...]]]:
-    """What the block binds sockets to, as Python's audit events tell."""
-    tried: list[tuple[Any, ...]] = []
-    watching = True
-
-    def note(event: str, arguments: tuple[Any, ...]) -> None:
-        # Such a hook stays for as long as the process does.
-        if watching and event == "socket.bind":
-            tried.append(arguments[1])
-
-    sys.addaudithook(note)
-    yield tried
-    watching = False
-
-
-# Binding.
-
-
-async def test_a_bound_socket_listens_and_does_not_block() -> None:
-    (bound,) = await bind("127.0.0.1", 0, 5)
-    with bound:
-        assert bound.gettimeout() == 0
-        host, port = bound.getsockname()
-        assert host == "127.0.0.1"
-        assert port > 0
-        assert await answers((host, port))
-
-
-async def test_localhost_is_listened_to_at_each_of_its_addresses_with_one_port() -> None:
-    sockets = await bind("localhost", 0, 5)
-    expected = {each[4][0] for each in socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)}
-    addresses = {each.getsockname()[:2] for each in sockets}
-    assert {host for host, _ in addresses} == expected - (set() if has_ipv6() else {"::1"})
-    assert len({port for _, port in addresses}) == 1
-    for address in addresses:
-        assert await answers(address)
-    close(sockets)
-
-
-async def test_port_0_picks_one_port_for_all_addresses() -> None:
-    endpoints: list[Endpoint] = [(V4, (f"127.0.0.{number}", 0)) for number in range(1, 6)]
-    sockets = listen(endpoints, 5)
-    assert [each.getsockname()[0] for each in sockets] == [address[0] for _, address in endpoints]
-    (port,) = {each.getsockname()[1] for each in sockets}
-    assert port > 0
-    close(sockets)
-
-
-@pytest.mark.skipif(not has_ipv6(), reason="there is no IPv6 on this machine")
-async def test_an_ipv6_socket_takes_ipv6_only_so_that_ipv4_can_have_the_port_too() -> None:
-    (v6,) = await bind("::1", 0, 5)
-    port = v6.getsockname()[1]
-    assert v6.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
-    assert await answers(("::1", port))
-    wild = listen([(socket.AF_INET6, ("::", 0, 0, 0)), (V4, ("0.0.0.0", 0))], 5)
-    assert len({each.getsockname()[1] for each in wild}) == 1
-    close([v6, *wild])
-
-
-async def test_a_port_can_be_taken_again_as_soon_as_it_was_given_back() -> None:
-    (first,) = await bind("127.0.0.1", 0, 5)
-    address = first.getsockname()
-    # A connection that was closed by the server keeps its port for a while (TIME_WAIT).
-    with socket.create_connection(address):
-        accepted, _ = first.accept()
-        accepted.close()
-    first.close()
-    (second,) = await bind(*address, 5)
-    assert second.getsockname() == address
-    second.close()
-
-
-async def test_a_port_that_is_taken_is_named_with_what_can_be_done() -> None:
-    (taken,) = await bind("127.0.0.1", 0, 5)
-    port = taken.getsockname()[1]
-    with pytest.raises(StartupError) as caught:
-        await bind("127.0.0.1", port, 5)
-    assert str(caught.value) == (
-        f"cannot listen on 127.0.0.1, port {port}: Address already in use;"
-        " choose another port (PORT, or --port on the command line), 0 takes a free one"
-    )
-    assert isinstance(caught.value.__cause__, OSError)
-    taken.close()
-
-
-async def test_if_one_address_cannot_be_had_none_is_kept() -> None:
-    (taken,) = await bind("127.0.0.2", 0, 5)
-    port = taken.getsockname()[1]
-    with pytest.raises(StartupError, match=rf"127\.0\.0\.2, port {port}: Address already in use"):
-        listen([(V4, ("127.0.0.1", port)), (V4, ("127.0.0.2", port))], 5)
-    assert not await answers(("127.0.0.1", port))
-    taken.close()
-
-
-async def test_a_port_that_is_picked_and_taken_elsewhere_is_picked_anew_not_for_ever() -> None:
-    # The second of these is the first once more, so that no port can be free at both.
-    endpoints: list[Endpoint] = [(V4, ("127.0.0.1", 0)), (V4, ("127.1", 0))]
-    reason = r"127\.1, port [1-9]\d*: Address already in use"
-    with addresses_tried() as tried, pytest.raises(StartupError, match=reason):
-        listen(endpoints, 5)
-    assert len({port for host, port in tried if host == "127.1"}) > 1
-
-
-async def test_a_port_that_was_asked_for_is_tried_once() -> None:
-    (taken,) = await bind("127.0.0.1", 0, 5)
-    address = taken.getsockname()
-    with addresses_tried() as tried, pytest.raises(StartupError):
-        listen([(V4, address)], 5)
-    assert tried == [address]
-    taken.close()
-
-
-async def test_addresses_that_the_machine_does_not_have_are_left_out() -> None:
-    sockets = listen([ABSENT, ABSENT_V6, (V4, ("127.0.0.1", 0)), ABSENT], 5)
-    assert [each.getsockname()[0] for each in sockets] == ["127.0.0.1"]
-    close(sockets)
-
-
-async def test_without_any_address_that_the_machine_has_it_cannot_be_listened() -> None:
-    with pytest.raises(StartupError) as caught:
-        listen([ABSENT, ABSENT_V6], 5)
-    assert str(caught.value) == (
-        "cannot listen on 192.0.2.1, port 0: Cannot assign requested address;"
-        " this machine has no such address"
-    )
-
-
-async def test_an_address_that_is_found_twice_is_listened_to_once() -> None:
-    (bound,) = listen([(V4, ("127.0.0.1", 0))] * 2, 5)
-    bound.close()
-
-
-@pytest.mark.parametrize(
-    ("host", "reason"),
-    [
-        ("no-such-host.invalid", "Name or service not known|Temporary failure"),
-        ("a..b", "label"),
-        ("x" * 64, "label"),
-        ("\x00", "Name or service not known"),
-    ],
-)
-async def test_a_host_that_is_none_is_named(host: str, reason: str) -> None:
-    with pytest.raises(StartupError, match=reason) as caught:
-        await bind(host, 8080, 5)
-    assert str(caught.value).startswith(f"cannot listen on {host!r}: ")
-
-
-async def test_an_address_that_is_none_of_its_family_is_told() -> None:
-    endpoints: list[Endpoint] = [(V4, ("127.0.0.1", 0)), (V4, ("x y", 0))]
-    reason = r"cannot listen on x y, port [1-9]\d*: "
-    with addresses_tried() as tried, pytest.raises(StartupError, match=reason):
-        listen(endpoints, 5)
-    assert tried == [("127.0.0.1", 0)]
 
 
 # Accepting.
@@ -291,7 +107,7 @@ class Moody(socket.socket):
 
 
 def listening_socket(*errors: int) -> Moody:
-    (bound,) = listen([(V4, ("127.0.0.1", 0))], 500)
+    (bound,) = listen([[(V4, ("127.0.0.1", 0))]], 500)
     moody = Moody(fileno=bound.detach())
     moody.setblocking(False)
     moody.errors = list(errors)
@@ -322,6 +138,23 @@ async def test_the_address_is_known_also_after_the_close() -> None:
         assert it.listener.address == address
         await it.listener.close()
         assert it.listener.address == address
+
+
+@on_every_loop
+async def test_a_unix_socket_is_served_and_takes_its_file_with_it(tmp_path: Path) -> None:
+    path = f"{tmp_path}/s"
+    (listening,) = await bind(ServerConfig(listen=f"unix:{path}"))
+    async with house(listening) as it:
+        assert it.listener.address == (path, None)
+        _, client = await asyncio.get_running_loop().create_unix_connection(Peer, path)
+        it.clients.append(client)
+        await it.until(1)
+        client.send(b"hello\n")
+        await it.guests[0].read(b"hello\n")
+        await it.listener.close()
+        assert list(tmp_path.iterdir()) == []
+        it.guests[0].send(b"welcome\n")
+        await client.read(b"welcome\n")
 
 
 @on_every_loop

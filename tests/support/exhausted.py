@@ -12,8 +12,10 @@ import resource
 import socket
 import sys
 
+from nbdriver.config import ServerConfig
+from nbdriver.net.binding import bind
 from nbdriver.net.clock import VirtualClock
-from nbdriver.net.sockets import Listener, bind
+from nbdriver.net.sockets import Listener
 
 from .loops import LOOPS, warm_up
 from .peer import PATIENCE, Peer, settle
@@ -41,7 +43,7 @@ def use_up() -> list[int]:
 
 async def main() -> None:
     await warm_up()
-    (bound,) = await bind("127.0.0.1", 0, 5)
+    (bound,) = await bind(ServerConfig(port=0, backlog=5))
     clock = VirtualClock()
     listener = Listener(bound, Accepted, clock)
     with socket.socket() as client:

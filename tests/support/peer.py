@@ -82,6 +82,23 @@ class Peer(asyncio.Protocol):
         return taken
 
 
+async def answers(address: tuple[str, int | None]) -> bool:
+    """Whether somebody listens at a TCP address or, without a port, at the path of a Unix socket.
+
+    A path that is not there is like one where nobody listens.
+    """
+    place, port = address
+    family = socket.AF_UNIX if port is None else socket.AF_INET6 if ":" in place else socket.AF_INET
+    with socket.socket(family) as client:
+        client.setblocking(False)
+        where = place.replace("@", "\0", 1) if port is None else address
+        try:
+            await asyncio.get_running_loop().sock_connect(client, where)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        return True
+
+
 async def settle() -> None:
     """Let everything run that can run without waiting for the outside."""
     for _ in range(50):
