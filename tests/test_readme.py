@@ -119,11 +119,28 @@ def test_the_echo_bot_answers_at_the_address_for_onebot_clients(echo_bot: Path) 
 
 
 def test_the_curl_command_is_answered_with_204(echo_bot: Path) -> None:
-    (command,) = (text for text in blocks("sh") if text.startswith("curl"))
+    command, _ = (text for text in blocks("sh") if text.startswith("curl"))
     with running(echo_bot) as port:
         arguments = shlex.split(PORT.sub(port, command))
         answer = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=30)
     assert answer.stdout.startswith("HTTP/1.1 204 No Content\n")
+
+
+def test_both_curl_commands_are_answered_at_the_places_that_are_listened_at(echo_bot: Path) -> None:
+    (line,) = (text for text in blocks("ini") if text.startswith("NBDRIVER_LISTEN"))
+    (echo_bot.parent / ".env").write_text(PORT.sub("0", line), "utf-8")
+    with running(echo_bot) as port:
+        for command in (text for text in blocks("sh") if text.startswith("curl")):
+            answer = subprocess.run(
+                shlex.split(PORT.sub(port, command)),
+                cwd=echo_bot.parent,
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=30,
+            )
+            assert answer.stdout.startswith("HTTP/1.1 204 No Content\n")
+    assert sorted(path.name for path in echo_bot.parent.iterdir()) == [".env", "echo.py"]
 
 
 def test_the_make_commands_are_there() -> None:
@@ -152,7 +169,7 @@ def test_the_program_that_embeds_the_driver_tells_its_address(tmp_path: Path) ->
 
 
 def test_the_line_for_nonebot_names_a_module_of_ours() -> None:
-    (line,) = blocks("ini")
+    (line,) = (text for text in blocks("ini") if text.startswith("DRIVER"))
     name, _, module = line.strip().partition("=")
     assert name == "DRIVER"
     assert importlib.util.find_spec(module) is not None
