@@ -168,6 +168,7 @@ _HEADINGS = {
 _METAVARS = {
     "addresses": "ADDRESS",
     "bytes": "BYTES",
+    "list": "LIST",
     "number": "N",
     "octal": "MODE",
     "seconds": "SECONDS",
@@ -197,7 +198,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         (general if heading is None else groups[heading]).add_argument(
             _option(item.name),
             default=argparse.SUPPRESS,
-            help=f"{item.metadata['doc']} (default: {kind.as_text(item.default)})",
+            help=f"{item.metadata['doc']} (default: {kind.as_text(item.default) or 'none'})",
             **keywords,
         )
     general.add_argument(
@@ -279,6 +280,7 @@ def _invite(server: Server) -> None:
         f"  {_command_line(post, sys.platform)}\n\n"
         "or let a OneBot v11 client connect to it by reverse WebSocket (Universal):\n\n"
         f"  ws://{place}/onebot/ws{f', over unix:{host}' if socket else ''}\n\n"
+        "A web page from elsewhere is refused, unless --allowed-origins names it.\n"
         "Ctrl-C ends it.\n",
         flush=True,
     )

@@ -278,6 +278,19 @@ class ServerConfig:
     )
     backlog: int = _setting(2048, units.BACKLOG, "connections that the system keeps waiting")
 
+    trusted_proxies: tuple[str, ...] = _setting(
+        (), units.PEERS, "who is believed about clients: addresses, networks, `unix` or `*`"
+    )
+    forwarded_headers: str = _setting(
+        "x-forwarded", units.FORWARDED_HEADERS, "what they write: `x-forwarded` or `forwarded`"
+    )
+    allowed_origins: tuple[str, ...] = _setting(
+        (), units.ORIGINS, "web pages that may connect beside the host's own; 403 for others"
+    )
+    allowed_hosts: tuple[str, ...] = _setting(
+        (), units.HOST_NAMES, "names beside localhost by which it is called; 403 for others"
+    )
+
     max_head: int = _setting(65536, units.SIZE, "a request line with its headers; 431 above it")
     max_headers: int = _setting(100, units.COUNT, "headers of one request; 431 above it")
     max_target: int = _setting(8192, units.SIZE, "a request target; 414 above it")

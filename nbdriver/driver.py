@@ -28,6 +28,7 @@ Hook = TypeVar("Hook", bound=Callable[..., Any])
 
 #: What uvicorn's keywords are called here; NoneBot users pass them to `run`.
 _UVICORN_NAMES = {
+    "forwarded_allow_ips": "trusted_proxies",
     "timeout_graceful_shutdown": "shutdown_timeout",
     "timeout_keep_alive": "idle_timeout",
     "ws_max_size": "max_message",
@@ -38,7 +39,7 @@ _UVICORN_NAMES = {
 #: uvicorn's keywords that have no meaning here. `ssl_*` are not among them, and so are errors: to
 #: serve without TLS where it was asked for would be no matter for a warning.
 _UVICORN_ONLY = frozenset(
-    """app app_dir callback_notify date_header debug env_file factory forwarded_allow_ips
+    """app app_dir callback_notify date_header debug env_file factory
     h11_max_incomplete_event_size headers http interface lifespan limit_concurrency
     limit_max_requests limit_max_requests_jitter log_config proxy_headers reload reload_delay
     reload_dirs reload_excludes reload_includes reset_contextvars root_path timeout_notify
@@ -293,7 +294,9 @@ def _understand(keywords: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(header := settings.get("server_header"), bool):
         del settings["server_header"]
         settings |= {} if header else {"server_header": None}
-    # uvicorn's default: it waits for ever. Whoever says nothing of it gets our default as well.
-    if keywords.get("timeout_graceful_shutdown", 0) is None:
-        del settings["shutdown_timeout"]
+    # uvicorn's defaults: to wait for ever, to look into the environment. Whoever says nothing of it
+    # gets our default as well.
+    for name in ("timeout_graceful_shutdown", "forwarded_allow_ips"):
+        if keywords.get(name, 0) is None:
+            del settings[_UVICORN_NAMES[name]]
     return settings

@@ -77,7 +77,9 @@ class Request:
     """A request as it was received, its body complete.
 
     `target` is the request target as sent, `path` and `query_string` its two halves (still
-    percent-encoded); `client` is the peer's address, None where there is none (a Unix socket).
+    percent-encoded). `client` is the peer's address, None where there is none (a Unix socket);
+    behind a trusted proxy it is what that says of the client, with port 0 where it says none, and
+    so are `scheme` and the Host among the headers.
     `connection` is the same object for all requests of one connection, None if nobody can tell.
     """
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, NamedTuple
 
 from .errors import ConfigError
@@ -23,10 +23,14 @@ __all__ = [
     "COUNT",
     "DURATION",
     "FLAG",
+    "FORWARDED_HEADERS",
     "HEADER_VALUE",
     "HOST",
+    "HOST_NAMES",
     "LOG_LEVEL",
     "NAMES",
+    "ORIGINS",
+    "PEERS",
     "PORT",
     "SECONDS",
     "SECONDS_OR_ZERO",
@@ -88,6 +92,10 @@ def _as_size(value: object) -> str:
         if size % _BYTES[unit.lower()] == 0:
             return f"{size // _BYTES[unit.lower()]}{unit}"
     return str(size)
+
+
+def _as_list(value: Any) -> str:
+    return ",".join(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +267,46 @@ def _names(value: object) -> set[str]:
     return {_text(item) for item in items}
 
 
+def _listed(each: Callable[[str], object]) -> Callable[[object], tuple[str, ...]]:
+    """Texts, each of which `each` does not raise ValueError for: a list, or separated by commas."""
+
+    def parse(value: object) -> tuple[str, ...]:
+        items = json_or_text(value) if isinstance(value, str) else value
+        if isinstance(items, str):
+            items = [item for part in items.split(",") if (item := part.strip())]
+        if not isinstance(items, (list, tuple)) or not all(isinstance(it, str) for it in items):
+            raise ValueError
+        for item in items:
+            each(item)
+        return tuple(items)
+
+    return parse
+
+
+def _peer(text: str) -> object:
+    return text in ("*", "unix") or ip_network(text)
+
+
+def _origin(text: str) -> None:
+    if not re.fullmatch(r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@,]+", text):
+        raise ValueError
+
+
+def _host_name(text: str) -> object:
+    if ":" in text:
+        return ip_address(text.removeprefix("[").removesuffix("]"))
+    if not re.fullmatch(r"\*|[A-Za-z0-9._-]+", text):
+        raise ValueError
+    return None
+
+
+def _forwarded_headers(value: object) -> str:
+    word = str(value).strip().lower()
+    if word not in ("x-forwarded", "forwarded"):
+        raise ValueError
+    return word
+
+
 def _text_by_text(value: object) -> dict[str, str]:
     items = json_or_text(value) if isinstance(value, str) else value
     if not isinstance(items, dict):
@@ -300,6 +348,25 @@ SECONDS = Kind("seconds", "a number of seconds above 0, such as 30 or 0.5", _sec
 SECONDS_OR_ZERO = Kind("seconds", "a number of seconds, 0 or more", _seconds_or_zero)
 NAMES = Kind("JSON list", 'a JSON list of texts, such as ["a", "b"]', _names)
 TEXT_BY_TEXT = Kind("JSON object", 'a JSON object of texts, such as {"a": "b"}', _text_by_text)
+PEERS = Kind(
+    "list",
+    "IP addresses, networks such as 10.0.0.0/8, unix or *, separated by commas",
+    _listed(_peer),
+    _as_list,
+)
+ORIGINS = Kind(
+    "list",
+    "origins such as https://example.org, or *, separated by commas",
+    _listed(_origin),
+    _as_list,
+)
+HOST_NAMES = Kind(
+    "list",
+    "names of hosts such as bot.example.org, without a port, or *, separated by commas",
+    _listed(_host_name),
+    _as_list,
+)
+FORWARDED_HEADERS = Kind("text", "x-forwarded or forwarded", _forwarded_headers)
 LOG_LEVEL = Kind("level", "a level such as DEBUG, INFO or WARNING, or its number", _log_level)
 DURATION = Kind(
     "duration", "seconds, [DD ][[HH:]MM:]SS[.ffffff] or ISO 8601 such as PT2M, 0 or more", _duration

@@ -67,7 +67,7 @@ async def ask(server: Server, request: bytes) -> bytes:
         peer.transport.close()
 
 
-EVENT = b"POST /echo/ HTTP/1.1\r\nHost: a\r\nX-Self-ID: 1\r\nContent-Length: 2\r\n\r\n{}"
+EVENT = b"POST /echo/ HTTP/1.1\r\nHost: localhost\r\nX-Self-ID: 1\r\nContent-Length: 2\r\n\r\n{}"
 
 
 async def connect_bot(driver: Driver, self_id: str = "1") -> MemoryWebSocket:
@@ -564,11 +564,13 @@ def test_keywords_of_uvicorn_are_understood(lines: Callable[[], list[str]]) -> N
         access_log=False,
         backlog=10,
         loop="asyncio",
+        forwarded_allow_ips="127.0.0.1,10.0.0.0/8",
     )
     config = driver._server_config
     assert (config.shutdown_timeout, config.idle_timeout, config.max_message) == (7, 8, 9)
     assert (config.ping_interval, config.ping_timeout, config.deflate) == (None, None, True)
     assert (config.access_log, config.backlog, config.uvloop) == (False, 10, False)
+    assert config.trusted_proxies == ("127.0.0.1", "10.0.0.0/8")
     assert not any("uvicorn" in line for line in lines())
 
 
@@ -581,6 +583,8 @@ def test_keywords_of_uvicorn_are_understood(lines: Callable[[], list[str]]) -> N
         ({"server_header": True}, "server_header", "nbdriver"),
         ({"server_header": "me"}, "server_header", "me"),
         ({"timeout_graceful_shutdown": None}, "shutdown_timeout", 30),
+        ({"forwarded_allow_ips": None}, "trusted_proxies", ()),
+        ({"forwarded_allow_ips": "*"}, "trusted_proxies", ("*",)),
     ],
 )
 def test_values_that_mean_something_else_to_uvicorn_mean_it_here(

@@ -427,7 +427,7 @@ def test_the_help_of_a_command_tells_every_setting_with_its_default(
     assert f"usage: python -m nbdriver {command} [options]" in text
     for item, row in zip(dataclasses.fields(ServerConfig), ServerConfig.describe(), strict=True):
         assert f" --{item.name.replace('_', '-')}" in text
-        assert f"{row.doc} (default: {row.default})" in text
+        assert f"{row.doc} (default: {row.default or 'none'})" in text
     assert "--no-access-log" in text
     assert "--log-level LEVEL" in text
     assert "exit codes:" in text

@@ -20,7 +20,7 @@ from ..abc import Application
 from ..errors import ConnectionLost, HTTPError, WebSocketClosed
 from ..logs import escape, mask_secrets
 from ..model import Address, Headers, Request, Response, refusal
-from ..wire import extensions, handshake
+from ..wire import extensions, handshake, origin, proxy
 from ..wire.deflate import DeflateSettings, PerMessageDeflate
 from ..wire.exchange import Exchange
 from ..wire.head import HeadLimits
@@ -77,6 +77,8 @@ class Context:
     http: HTTPLimits = HTTPLimits()
     websocket: WebSocketLimits = WebSocketLimits()
     deflate: DeflateSettings | None = None
+    proxies: proxy.TrustedProxies = proxy.TrustedProxies()
+    origin: origin.OriginRules = origin.OriginRules()
     connections: dict[Stream, Connection] = field(default_factory=dict)
 
 
@@ -111,11 +113,13 @@ class HTTPConnection:
         "_eof",
         "_exchange",
         "_last",
+        "_loopback",
         "_opening",
         "_progress",
         "_request",
         "_state",
         "_stream",
+        "_trusted",
         "_turn",
         "_websocket",
     )
@@ -124,6 +128,9 @@ class HTTPConnection:
         self._stream = stream
         self._context = context
         self._client = _address(stream.info("peername"))
+        self._trusted = context.proxies.is_trusted(self._client)
+        local = _address(stream.info("sockname"))
+        self._loopback = local is not None and origin.is_loopback(local[0])
         self._exchange = Exchange(context.http.head, context.http.max_body)
         self._buffer = bytearray()
         self._progress = 0
@@ -140,7 +147,9 @@ class HTTPConnection:
         self._deadline.set(context.http.head_timeout)
 
     def __str__(self) -> str:
-        return f"{self._request or 'a connection'} from {_name(self._client)}"
+        if (request := self._request) is not None:
+            return f"{request} from {_name(request.client)}"
+        return f"a connection from {_name(self._client)}"
 
     # What the stream calls.
 
@@ -224,6 +233,7 @@ class HTTPConnection:
             client=self._client,
             connection=self,
         )
+        self._check_provenance(request)
         if handshake.wants_websocket(request.headers):
             self._begin_upgrade(request)
         elif head.content_length == 0:
@@ -232,6 +242,19 @@ class HTTPConnection:
             self._begin_body(head.content_length)
             return True
         return False
+
+    def _check_provenance(self, request: Request) -> None:
+        """See who sent the request, and whether a web page may have. Raises HTTPError."""
+        hosts = request.headers.get_all("host")
+        if self._trusted:
+            proxy.believe(request, self._context.proxies)
+            hosts += request.headers.get_all("host")
+        try:
+            origin.check(request.headers, hosts, self._context.origin, loopback=self._loopback)
+        except HTTPError as error:
+            # A page is not shown why its WebSocket failed; whoever runs the bot has to learn it.
+            logger.info("%s: %s", self, error.reason)
+            raise
 
     def _begin_body(self, length: int | None) -> None:
         self._exchange.begin_body(length)
@@ -353,7 +376,8 @@ class HTTPConnection:
             line = f"{request.method} {target} HTTP/{request.http_version}"
         if self._began is not None:
             took = f" {(self._context.clock.time() - self._began) * 1000:.1f} ms"
-        access_logger.info('%s "%s" %d%s', _name(self._client), line, status_code, took)
+        client = self._client if request is None else request.client
+        access_logger.info('%s "%s" %d%s', _name(client), line, status_code, took)
 
     # Upgrading to WebSocket.
 
@@ -465,7 +489,8 @@ def _name(client: Address | None) -> str:
     if client is None:
         return "-"
     host, port = client
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    # A proxy tells no port, which is then 0.
+    return host if not port else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @lru_cache(maxsize=1)

@@ -23,6 +23,8 @@ from ..errors import HTTPError, StartupError
 from ..wire.deflate import DeflateSettings
 from ..wire.frames import FrameLimits
 from ..wire.head import HeadLimits
+from ..wire.origin import OriginRules
+from ..wire.proxy import Family, TrustedProxies
 from .binding import SocketAddress, bind
 from .clock import Clock, LoopClock
 from .http11 import Connection, Context, HTTPConnection, HTTPLimits
@@ -323,6 +325,8 @@ def _context(
             close_timeout=config.close_timeout,
         ),
         deflate=DeflateSettings(max_message=config.max_message) if config.deflate else None,
+        proxies=TrustedProxies(config.trusted_proxies, Family(config.forwarded_headers)),
+        origin=OriginRules.of(config.allowed_origins, config.allowed_hosts),
     )
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..errors import HTTPError
 
-__all__ = ["FIELD", "Head", "HeadCutter", "HeadLimits", "check"]
+__all__ = ["FIELD", "Head", "HeadCutter", "HeadLimits", "check", "is_host"]
 
 # RFC 9110, 5.6.2: token; RFC 9112, 3: the request line; RFC 9110, 5.5: field values. Obs-fold
 # (RFC 9112, 5.2) and blanks before the colon (5.1) do not match, nor does a lone CR or LF (2.2).
@@ -188,6 +188,11 @@ def _special(fields: list[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
         if name in _SPECIAL:
             special.setdefault(name, []).append(value)
     return special
+
+
+def is_host(text: str) -> bool:
+    """Whether `text` may stand as Host: a name or an address, and perhaps a port."""
+    return _HOST.fullmatch(text.encode("latin-1", "replace")) is not None
 
 
 def _check_host(hosts: list[bytes], version: str) -> bytes | None:

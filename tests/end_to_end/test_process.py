@@ -60,8 +60,8 @@ async def post(port: int, numbers: Iterator[int], answered: list[int]) -> None:
     try:
         for number in numbers:
             body = b'{"number": %d}' % number
-            head = b"POST /count/ HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
-            writer.write(head + body)
+            head = b"POST /count/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+            writer.write(head % len(body) + body)
             answer = await reader.readuntil(b"\r\n\r\n")
             assert answer.startswith(b"HTTP/1.1 204 ")
             answered.append(number)

@@ -226,7 +226,7 @@ async def silent(echo: Echo) -> tuple[asyncio.StreamReader, asyncio.StreamWriter
     host, _, port = echo.ws.removeprefix("ws://").removesuffix("/echo/ws").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(
-        b"GET /echo/ws HTTP/1.1\r\nHost: a\r\nX-Self-ID: 1\r\nUpgrade: websocket\r\n"
+        b"GET /echo/ws HTTP/1.1\r\nHost: localhost\r\nX-Self-ID: 1\r\nUpgrade: websocket\r\n"
         b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )

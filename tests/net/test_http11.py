@@ -30,6 +30,8 @@ from nbdriver.net.stream import Stream, StreamLimits
 from nbdriver.net.tasks import Tasks
 from nbdriver.net.websocket import WebSocketConnection
 from nbdriver.wire.deflate import DeflateSettings
+from nbdriver.wire.origin import OriginRules
+from nbdriver.wire.proxy import Family, TrustedProxies
 
 HALF: Any = 200.5
 HTTP_LOG, TASKS_LOG = "nbdriver.net.http11", "nbdriver.net.tasks"
@@ -114,7 +116,13 @@ class Served:
     """A server in memory: its application, its clock, and everybody who is connected."""
 
     def __init__(
-        self, app: App, *, http: HTTPLimits | None = None, deflate: DeflateSettings | None = None
+        self,
+        app: App,
+        *,
+        http: HTTPLimits | None = None,
+        deflate: DeflateSettings | None = None,
+        proxies: TrustedProxies | None = None,
+        origin: OriginRules | None = None,
     ) -> None:
         self.app = app
         self.clock = VirtualClock()
@@ -127,6 +135,8 @@ class Served:
             tasks=self.tasks,
             http=http or HTTPLimits(server_header="test"),
             deflate=deflate,
+            proxies=proxies or TrustedProxies(),
+            origin=origin or OriginRules(),
         )
 
     def stream(self) -> Stream:
@@ -142,9 +152,15 @@ class Served:
     def _lost(self, stream: Stream) -> None:
         del self.context.connections[stream]
 
-    def connect(self, data: bytes = b"", *, peername: object = ("127.0.0.1", 50_000)) -> Peer:
+    def connect(
+        self,
+        data: bytes = b"",
+        *,
+        peername: object = ("127.0.0.1", 50_000),
+        sockname: object = ("192.0.2.80", 80),
+    ) -> Peer:
         self.peers.append(peer := Peer())
-        connect(self.stream(), peer, peername=peername)
+        connect(self.stream(), peer, peername=peername, sockname=sockname)
         peer.send(data)
         return peer
 
@@ -992,7 +1008,7 @@ async def test_100_000_pipelined_requests_in_one_write_are_answered_in_order_and
         return Response(204)
 
     def request_of(number: int) -> bytes:
-        return head(line=f"GET /{number:06} HTTP/1.1")
+        return head(line=f"GET /{number:06} HTTP/1.1", host="Host: [::1]")
 
     def connected(stream: Stream) -> Watched:
         watched.append(receiver := Watched(HTTPConnection(stream, served.context)))
@@ -1152,7 +1168,8 @@ async def test_a_refusal_can_be_read_over_a_real_socket_while_the_body_is_sent()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(served.stream, "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-    writer.write(head("Content-Length: 99999999", line="POST / HTTP/1.1"))
+    request = head("Content-Length: 99999999", line="POST / HTTP/1.1", host="Host: localhost")
+    writer.write(request)
     async with asyncio.timeout(PATIENCE):
         for _ in range(200):
             writer.write(b"x" * 65_536)
@@ -1518,6 +1535,202 @@ async def test_the_access_log_is_silent_where_nobody_listens(
     caplog.set_level(logging.WARNING, f"{HTTP_LOG}.access")
     await read_answer(serve().connect(GET))
     assert access_lines(caplog) == []
+
+
+# Where a request comes from.
+
+FORWARDED_FOR = head(
+    "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: https", "X-Forwarded-Host: bot.example"
+)
+LOOPBACK = ("127.0.0.1", 8080)
+
+
+async def test_a_trusted_proxy_is_believed_about_client_scheme_and_host(
+    serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, HTTP_LOG)
+    served = serve(app := App(), proxies=TrustedProxies(["127.0.0.1"]))
+    app.http = app.wait
+    peer = served.connect(FORWARDED_FOR)
+    await settle()
+    assert str(served.connection) == "GET / from 192.0.2.1"
+    app.gate.set()
+    await read_answer(peer)
+    (request,) = app.requests
+    assert (request.client, request.scheme) == (("192.0.2.1", 0), "https")
+    assert request.headers.get("host") == "bot.example"
+    assert access_lines(caplog)[0].startswith('192.0.2.1 "GET / HTTP/1.1" 200 ')
+    # The next request of the connection is another client's.
+    peer.send(head("X-Forwarded-For: [2001:db8::1]:5"))
+    await read_answer(peer)
+    assert app.requests[1].client == ("2001:db8::1", 5)
+
+
+@pytest.mark.parametrize("peername", [("127.0.0.2", 50_000), ("::1", 5, 0, 0), "", None])
+async def test_anybody_else_is_not_believed_and_what_is_said_stays_a_header(
+    serve: Any, peername: object
+) -> None:
+    served = serve(proxies=TrustedProxies(["127.0.0.1"]))
+    await read_answer(served.connect(FORWARDED_FOR, peername=peername))
+    (request,) = served.app.requests
+    assert request.client in (("127.0.0.2", 50_000), ("::1", 5), None)
+    assert (request.scheme, request.headers.get("host")) == ("http", "a")
+    assert request.headers.get("x-forwarded-for") == "192.0.2.1"
+
+
+async def test_nobody_is_believed_by_default(serve: Any) -> None:
+    served = serve()
+    await read_answer(served.connect(FORWARDED_FOR))
+    assert served.app.requests[0].client == ("127.0.0.1", 50_000)
+
+
+async def test_a_proxy_on_a_unix_socket_is_believed_if_unix_is_listed(serve: Any) -> None:
+    served = serve(proxies=TrustedProxies(["unix"], Family.FORWARDED))
+    request = head("Forwarded: for=192.0.2.1")
+    await read_answer(served.connect(request, peername="", sockname="/run/bot.sock"))
+    assert served.app.requests[0].client == ("192.0.2.1", 0)
+
+
+async def test_a_websocket_knows_the_client_behind_the_proxy(serve: Any) -> None:
+    served = serve(App(websocket=accept_and_echo), proxies=TrustedProxies(["127.0.0.1"]))
+    peer = served.connect(UPGRADE + b"X-Forwarded-For: 192.0.2.1\r\n\r\n")
+    await peer.read(b"\r\n\r\n")
+    assert served.app.websockets[0].request.client == ("192.0.2.1", 0)
+
+
+FOREIGN: dict[str, tuple[bytes, int]] = {
+    "another origin": (head("Origin: http://evil.example"), 403),
+    "another port": (head("Origin: http://a:8080"), 403),
+    "null": (head("Origin: null"), 403),
+    "two origins": (head("Origin: http://a", "Origin: http://a"), 400),
+    "an upgrade": (UPGRADE + b"Origin: http://evil.example\r\n\r\n", 403),
+    "a preflight": (head("Origin: http://evil.example", line="OPTIONS / HTTP/1.1"), 403),
+    "an origin without a host": (head("Origin: http://a", line="GET / HTTP/1.0", host=None), 403),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+async def test_a_foreign_page_reaches_no_handler_and_the_log_says_why(
+    serve: Any, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    caplog.set_level(logging.INFO, HTTP_LOG)
+    data, status = FOREIGN[name]
+    served = serve()
+    answer = await read_last_answer(served.connect(data))
+    assert answer.status == status
+    assert served.app.requests == served.app.websockets == []
+    if status == 403:
+        assert "NBDRIVER_ALLOWED_ORIGINS" in answer.body.decode()
+    assert f" from 127.0.0.1:50000: {answer.body.decode().strip()}" in caplog.messages[0]
+    await served.still_works()
+
+
+async def test_a_foreign_page_is_refused_before_its_body_is_read(serve: Any) -> None:
+    request = head("Origin: null", "Content-Length: 9", "Expect: 100-continue")
+    assert (await read_last_answer(serve().connect(request))).status == 403
+
+
+@pytest.mark.parametrize("line", ["Origin: http://a", "Origin: https://page.example:8443", "A: b"])
+async def test_own_and_allowed_origins_and_no_origin_are_served(serve: Any, line: str) -> None:
+    served = serve(
+        App(websocket=accept_and_echo),
+        origin=OriginRules.of(["https://page.example:8443"], []),
+    )
+    assert (await read_answer(served.connect(head(line)))).status == 200
+    peer = served.connect(UPGRADE + line.encode() + b"\r\n\r\n")
+    assert (await peer.read(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+
+
+@pytest.mark.parametrize(
+    ("sockname", "host", "status"),
+    [
+        (("127.0.0.1", 8080), "localhost:8080", 200),
+        (("127.0.0.1", 8080), "evil.example", 403),
+        (("127.0.0.1", 8080), "bot.example", 200),
+        (("::1", 8080, 0, 0), "evil.example", 403),
+        (("::ffff:127.0.0.1", 8080, 0, 0), "evil.example", 403),
+    ],
+)
+async def test_on_a_loopback_address_the_host_is_localhost_or_allowed(
+    serve: Any, sockname: object, host: str, status: int
+) -> None:
+    served = serve(origin=OriginRules.of([], ["bot.example"]))
+    answer = await read_answer(served.connect(head(host=f"Host: {host}"), sockname=sockname))
+    assert answer.status == status
+
+
+@pytest.mark.parametrize(
+    "sockname", [("192.0.2.80", 80), ("2001:db8::1", 80, 0, 0), "/run/bot.sock", b"\0bot", "", None]
+)
+async def test_elsewhere_any_host_is_served_unless_some_are_listed(
+    serve: Any, sockname: object
+) -> None:
+    request = head(host="Host: any.example")
+    assert (await read_answer(serve().connect(request, sockname=sockname))).status == 200
+    listed = serve(origin=OriginRules.of([], ["bot.example"]))
+    assert (await read_answer(listed.connect(request, sockname=sockname))).status == 403
+
+
+async def test_http_1_0_without_a_host_is_served_on_a_loopback_address(serve: Any) -> None:
+    request = head(line="GET / HTTP/1.0", host=None)
+    assert (await read_answer(serve().connect(request, sockname=LOOPBACK))).status == 200
+
+
+async def test_a_page_from_the_host_that_the_proxy_names_is_the_hosts_own(serve: Any) -> None:
+    served = serve(proxies=TrustedProxies(["127.0.0.1"]))
+    said = ["X-Forwarded-For: 192.0.2.1", "X-Forwarded-Host: bot.example"]
+    answer = await read_answer(served.connect(head(*said, "Origin: https://bot.example")))
+    assert answer.status == 200
+    # Nor is a page from the host by which the proxy calls us.
+    answer = await read_answer(served.connect(head(*said, "Origin: http://a")))
+    assert answer.status == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "forwarded"), [("evil.example", "localhost"), ("localhost", "evil.example")]
+)
+async def test_behind_a_proxy_both_hosts_are_held_to_the_rule_against_rebinding(
+    serve: Any, host: str, forwarded: str
+) -> None:
+    served = serve(proxies=TrustedProxies(["127.0.0.1"]))
+    request = head(f"X-Forwarded-Host: {forwarded}", host=f"Host: {host}")
+    assert (await read_answer(served.connect(request, sockname=LOOPBACK))).status == 403
+
+
+async def test_a_host_of_the_proxys_that_is_none_is_refused(serve: Any) -> None:
+    served = serve(proxies=TrustedProxies(["*"]))
+    assert (await read_last_answer(served.connect(head("X-Forwarded-Host: a/b")))).status == 400
+
+
+lines_of_a_client = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP"]
+        ),
+        st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=30),
+    ),
+    max_size=4,
+)
+
+
+@given(lines_of_a_client)
+def test_what_an_untrusted_peer_forwards_changes_nothing(lines: list[tuple[str, str]]) -> None:
+    """Invariant: the request is that without these lines, but for the lines themselves."""
+
+    async def main() -> None:
+        served = Served(App(), proxies=TrustedProxies(["10.0.0.0/8"]))
+        request = head(*(f"{name}: {value}" for name, value in lines))
+        assert (await read_answer(served.connect(request))).status == 200
+        (request_seen,) = served.app.requests
+        assert (request_seen.client, request_seen.scheme) == (("127.0.0.1", 50_000), "http")
+        assert list(request_seen.headers.items()) == [
+            ("host", "a"),
+            *((name.lower(), value.strip()) for name, value in lines),
+        ]
+        served.peers[0].transport.abort()
+        await settle()
+
+    asyncio.run(main())
 
 
 # Upgrading to WebSocket.

@@ -116,14 +116,14 @@ async def connect(server: Server) -> Peer:
 async def ask(server: Server, path: str = "/") -> Peer:
     """Connect and send a request."""
     peer = await connect(server)
-    peer.send(b"GET %s HTTP/1.1\r\nHost: test\r\n\r\n" % path.encode())
+    peer.send(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path.encode())
     return peer
 
 
 async def open_websocket(server: Server, path: str = "/") -> Peer:
     peer = await connect(server)
     peer.send(
-        b"GET %s HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         % path.encode()
     )
@@ -212,7 +212,7 @@ def test_every_address_of_a_name_is_served_at_one_port(lines: Callable[[], list[
                 reader, writer = await asyncio.open_connection(
                     sock=socket.create_connection((host, port))
                 )
-                writer.write(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+                writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
                 writer.close()
                 await writer.wait_closed()
@@ -388,7 +388,8 @@ async def test_a_request_of_which_a_part_has_come_is_finished_too() -> None:
     async with serving(App()) as server:
         peer = await connect(server)
         peer.send(
-            b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+            b"POST / HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Length: 4\r\nExpect: 100-continue\r\n\r\n"
         )
         await peer.read(b"100 Continue\r\n\r\n")
         closing_it = asyncio.create_task(server.close())
@@ -752,14 +753,14 @@ async def test_the_settings_are_handed_on() -> None:
         assert (await peer.read_to_end()).startswith(b"HTTP/1.1 414 ")
         hang_up(peer)
         peer = await connect(server)
-        peer.send(b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 6\r\n\r\n")
+        peer.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\n")
         response = await peer.read_to_end()
         assert response.startswith(b"HTTP/1.1 413 ")
         assert b"\r\nServer: me\r\n" in response
         hang_up(peer)
         peer = await connect(server)
         peer.send(
-            b"GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
             b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
         )

@@ -136,9 +136,10 @@ def connect(
     theirs: asyncio.Protocol,
     *,
     peername: object = ("127.0.0.1", 50_000),
+    sockname: object = None,
 ) -> None:
-    """Connect two protocols; `peername` is what `ours` is told of the other."""
-    here = MemoryTransport(ours, {"peername": peername})
+    """Connect two protocols; `peername` and `sockname` are what `ours` is told of both ends."""
+    here = MemoryTransport(ours, {"peername": peername, "sockname": sockname})
     there = MemoryTransport(theirs)
     here.other, there.other = there, here
     ours.connection_made(here)

@@ -83,7 +83,7 @@ def test_nothing_is_read_of_a_body_that_has_not_come() -> None:
 
 
 def test_a_body_over_the_limit_is_refused_before_it_is_read() -> None:
-    with pytest.raises(HTTPError, match="^413: expected a body of at most 8 bytes$"):
+    with pytest.raises(HTTPError, match=r"^413: expected a body of at most 8 bytes$"):
         new_exchange().begin_body(9)
 
 
@@ -91,7 +91,7 @@ def test_what_h11_alone_does_not_like_is_a_refusal_of_ours() -> None:
     exchange = new_exchange()
     # RFC 9112, 9.3: nothing follows a request that asked for the connection to be closed.
     read(exchange, GET[:-2] + b"Connection: close\r\n\r\n")
-    with pytest.raises(HTTPError, match="^400: expected HTTP/1.1, "):
+    with pytest.raises(HTTPError, match=r"^400: expected HTTP/1\.1, "):
         exchange.read_head(bytearray(GET))
 
 
