@@ -22,7 +22,7 @@ guest_modules := $(subst /,.,$(patsubst %.py,%,$(patsubst %/__init__.py,%,$(wild
 .DELETE_ON_ERROR:
 # Targets share environments, and pip does not share.
 .NOTPARALLEL:
-.PHONY: help run test lint types coverage check format bench hosts clean
+.PHONY: help run test lint types coverage check format bench hosts proxies clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -64,6 +64,9 @@ hosts: $(VENV)/.test ## run the tests inside NoneBot 2.0.0a10, in environments o
 	@$(coverage) combine --quiet
 	@$(coverage) report --include '$(guests)/*'
 	@$(python) -m mypy --python-executable $(a10_python) $(addprefix --module ,$(guest_modules))
+
+proxies: $(VENV)/.test ## run the tests behind a real nginx and a real HAProxy (Debian: nginx, haproxy)
+	@$(python) -m pytest tests/proxies $(ARGS)
 
 clean: ## remove what these commands have made, the environments too
 	rm -rf .venv* build dist *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

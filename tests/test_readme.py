@@ -89,7 +89,7 @@ def echo_bot(tmp_path: Path) -> Path:
 
 def test_every_snippet_is_of_a_kind_that_is_run_here() -> None:
     kinds = {kind for kind, _ in BLOCK.findall(README.read_text("utf-8"))}
-    assert kinds == {"sh", "python", "text", "ini"}
+    assert kinds == {"sh", "python", "text", "ini", "nginx"}
 
 
 def test_the_configuration_tables_are_those_of_the_code() -> None:
@@ -173,6 +173,19 @@ def test_the_line_for_nonebot_names_a_module_of_ours() -> None:
     name, _, module = line.strip().partition("=")
     assert name == "DRIVER"
     assert importlib.util.find_spec(module) is not None
+
+
+def test_the_settings_behind_a_proxy_are_settings() -> None:
+    """What they do, and the nginx beside them, is seen by tests/proxies (`make proxies`)."""
+    _, lines = blocks("ini")
+    config = ServerConfig.from_config(None, dict(line.split("=") for line in lines.splitlines()))
+    assert config.trusted_proxies == ("127.0.0.1",)
+    assert config.allowed_hosts == ("bot.example.org",)
+
+
+def test_the_page_that_is_let_in_can_be() -> None:
+    (origin,) = re.findall(r"`NBDRIVER_ALLOWED_ORIGINS=(\S+)`", README.read_text("utf-8"))
+    assert ServerConfig.from_config(None, {}, allowed_origins=origin).allowed_origins == (origin,)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,11 @@ class Program:
         assert line, f"it has ended; it said: {self.out}{self.err}"
         return line.decode()
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
     async def port(self) -> int:
         """The port that it listens on, as its log tells."""
         return int((await self.read_err(r"Listening on http://\S+:(\d+)"))[1])

@@ -1,0 +1,24 @@
+"""The proxies that are there, one after the other, and a word on one that is not."""
+
+from __future__ import annotations
+
+import pytest
+from proxies.proxying import PROXIES, Proxy
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which proxies nothing was run behind."""
+    for proxy in PROXIES:
+        if proxy.missing:
+            terminalreporter.section("NOT RUN", red=True, bold=True)
+            terminalreporter.line(
+                f"Nothing here was run behind {proxy}: expected {proxy.command}, found none"
+                f" (on Debian: apt-get install {proxy.command})"
+            )
+
+
+@pytest.fixture(params=[proxy for proxy in PROXIES if not proxy.missing], ids=str)
+def proxy(request: pytest.FixtureRequest) -> Proxy:
+    """Each proxy in turn: the same scenario behind all."""
+    found: Proxy = request.param
+    return found
