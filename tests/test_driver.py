@@ -332,12 +332,13 @@ async def test_connect_hooks_that_go_on_are_not_waited_for_while_their_bot_is_th
             ended.append(bot.self_id)
 
     async with serving(driver, shutdown_timeout=5) as server:
-        await connect_bot(driver)
+        websocket = await connect_bot(driver)
         async with asyncio.timeout(PATIENCE):
             await driver.server_app.drain()
         await server.close()
         assert not server.forced
         assert ended == []
+        websocket.peer_leaves()
     assert ended == ["1"]
 
 

@@ -1,36 +1,93 @@
-"""Nothing may be left over: tasks, timers, file descriptors, counted before and after."""
+"""Nothing may be left over: what a test has opened, started or filed is counted before and after."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
+
+from nbdriver import Driver
+from nbdriver.net.clock import Clock
+from nbdriver.net.server import Server
 
 from .peer import PATIENCE
 
-_OPEN_FILES = Path("/proc/self/fd")
+_SELF = Path("/proc/self")
 
 
-def open_files() -> int:
-    """How many file descriptors the process has open."""
-    return len(list(_OPEN_FILES.iterdir())) if _OPEN_FILES.exists() else 0
+def open_files(process: Path = _SELF) -> int:
+    """How many file descriptors a process (a folder of /proc) has open."""
+    folder = process / "fd"
+    return len(list(folder.iterdir())) if folder.exists() else 0
+
+
+def held() -> Counter[str]:
+    """What the process has of each kind, on whichever loop, in whichever driver and server."""
+    _set_aside()
+    counts = Counter({"file descriptors": open_files()})
+    for each in gc.get_objects():
+        kind = type(each)
+        if _is_transport(kind):
+            counts["open transports"] += not each.is_closing()
+        elif issubclass(kind, asyncio.TimerHandle):
+            counts["timers"] += _is_ours(each)
+        elif issubclass(kind, Clock):
+            counts["deadlines"] += each.pending
+        elif issubclass(kind, Driver):
+            counts["bots"] += len(each.bots)
+        elif issubclass(kind, Server):
+            counts["connections"] += len(each._connections)
+    return counts
+
+
+@functools.cache
+def _set_aside() -> None:
+    """Look no more at what was there before the first test: it makes each look a short one."""
+    gc.collect()
+    gc.freeze()
+
+
+@functools.cache
+def _is_transport(kind: type[Any]) -> bool:
+    # uvloop's are asyncio's by their methods, not by their class.
+    return issubclass(kind, asyncio.BaseTransport) or (
+        kind.__module__ == "uvloop.loop" and kind.__name__.endswith("Transport")
+    )
+
+
+def _is_ours(timer: Any) -> bool:
+    """Whether a timer of asyncio's is still to come, and was set by code of ours."""
+    return bool(timer._scheduled and not timer.cancelled() and "nbdriver" in repr(timer))
+
+
+@contextmanager
+def nothing_kept() -> Iterator[None]:
+    """See that the block leaves nothing of what `held` counts; for what has ended when it ends."""
+    gc.collect()
+    before = held()
+    yield
+    gc.collect()
+    left = held() - before
+    assert not left, f"left: {left}"
 
 
 @asynccontextmanager
-async def nothing_left() -> AsyncIterator[None]:
-    """See that the block leaves no task, no timer and no file descriptor behind."""
+async def nothing_left(patience: float = PATIENCE) -> AsyncIterator[None]:
+    """See that the block leaves no task either, and nothing of what `held` counts."""
     gc.collect()
-    tasks, files = asyncio.all_tasks(), open_files()
+    tasks, before = asyncio.all_tasks(), held()
     yield
-    async with asyncio.timeout(PATIENCE):
-        # A transport that was closed gives its socket back on a later turn of the loop.
-        while open_files() > files or asyncio.all_tasks() - tasks:
-            gc.collect()
-            await asyncio.sleep(0)
-    assert not asyncio.all_tasks() - tasks
-    assert open_files() <= files
-    loop = asyncio.get_running_loop()
-    timers = [handle for handle in getattr(loop, "_scheduled", []) if not handle.cancelled()]
-    assert not [handle for handle in timers if "nbdriver" in repr(handle)], timers
+    # By the machine's clock, since a loop's may be a virtual one.
+    end = time.monotonic() + patience
+    # A transport that was closed gives its socket back on a later turn of the loop.
+    while asyncio.all_tasks() - tasks or held() - before:
+        left = [*asyncio.all_tasks() - tasks, held() - before]
+        assert time.monotonic() < end, f"left: {left}"
+        gc.collect()
+        await asyncio.sleep(0)
