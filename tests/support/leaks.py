@@ -1,4 +1,4 @@
-"""Nothing may be left over: what a test has opened, started or filed is counted before and after."""
+"""Nothing may be left over: what a test opened, started or filed is counted before and after."""
 
 from __future__ import annotations
 
@@ -63,7 +63,12 @@ def _is_transport(kind: type[Any]) -> bool:
 
 def _is_ours(timer: Any) -> bool:
     """Whether a timer of asyncio's is still to come, and was set by code of ours."""
-    return bool(timer._scheduled and not timer.cancelled() and "nbdriver" in repr(timer))
+    if not timer._scheduled or timer.cancelled():
+        return False
+    callback = timer._callback
+    while isinstance(callback, functools.partial):
+        callback = callback.func
+    return str(getattr(callback, "__module__", "")).startswith("nbdriver")
 
 
 @contextmanager

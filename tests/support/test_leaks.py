@@ -105,7 +105,7 @@ async def test_a_connection_of_a_server_is_told_while_it_is_there() -> None:
 
 @jumping
 async def test_a_task_is_told_also_where_time_is_virtual() -> None:
-    with pytest.raises(AssertionError, match="Event.wait"):
+    with pytest.raises(AssertionError, match=r"Event\.wait"):
         async with nothing_left(0):
             task = asyncio.create_task(asyncio.Event().wait())
     task.cancel()
