@@ -134,7 +134,9 @@ async def test_a_header_with_cr_lf_is_a_500_and_injects_nothing_cve_2020_7695(
 async def test_a_reason_with_cr_lf_is_one_clean_line_cve_2025_67724() -> None:
     class Denies(RecordingBot):
         @classmethod
-        async def check_permission(cls, driver: object, kind: str, headers: object, _: object) -> str:
+        async def check_permission(
+            cls, driver: object, kind: str, headers: object, _: object
+        ) -> str:
             raise RequestDenied(403, "a\r\nX-Injected: y\r\n\r\nHTTP/1.1 200 OK")
 
     async with serving(make_driver(adapter=Denies)) as echo:

@@ -7,7 +7,7 @@ import functools
 import gc
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,17 +32,9 @@ def held() -> Counter[str]:
     _set_aside()
     counts = Counter({"file descriptors": open_files()})
     for each in gc.get_objects():
-        kind = type(each)
-        if _is_transport(kind):
-            counts["open transports"] += not each.is_closing()
-        elif issubclass(kind, asyncio.TimerHandle):
-            counts["timers"] += _is_ours(each)
-        elif issubclass(kind, Clock):
-            counts["deadlines"] += each.pending
-        elif issubclass(kind, Driver):
-            counts["bots"] += len(each.bots)
-        elif issubclass(kind, Server):
-            counts["connections"] += len(each._connections)
+        if (kind := _kind(type(each))) is not None:
+            name, count = kind
+            counts[name] += count(each)
     return counts
 
 
@@ -54,11 +46,14 @@ def _set_aside() -> None:
 
 
 @functools.cache
-def _is_transport(kind: type[Any]) -> bool:
-    # uvloop's are asyncio's by their methods, not by their class.
-    return issubclass(kind, asyncio.BaseTransport) or (
-        kind.__module__ == "uvloop.loop" and kind.__name__.endswith("Transport")
-    )
+def _kind(of: type[Any]) -> tuple[str, Callable[[Any], int]] | None:
+    """What objects of a class are called, and how many of that one of them stands for."""
+    # uvloop's transports are asyncio's by their methods, not by their class.
+    if issubclass(of, asyncio.BaseTransport) or (
+        of.__module__ == "uvloop.loop" and of.__name__.endswith("Transport")
+    ):
+        return "open transports", lambda transport: not transport.is_closing()
+    return next(((name, count) for base, name, count in _KINDS if issubclass(of, base)), None)
 
 
 def _is_ours(timer: Any) -> bool:
@@ -69,6 +64,14 @@ def _is_ours(timer: Any) -> bool:
     while isinstance(callback, functools.partial):
         callback = callback.func
     return str(getattr(callback, "__module__", "")).startswith("nbdriver")
+
+
+_KINDS: list[tuple[type[Any], str, Callable[[Any], int]]] = [
+    (asyncio.TimerHandle, "timers", _is_ours),
+    (Clock, "deadlines", lambda clock: clock.pending),
+    (Driver, "bots", lambda driver: len(driver.bots)),
+    (Server, "connections", lambda server: len(server._connections)),
+]
 
 
 @contextmanager
