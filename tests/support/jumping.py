@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import selectors
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -29,6 +30,10 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         if seconds is None:
             raise RuntimeError("expected something to wait for: nothing will ever happen here")
         self._now += seconds
+
+    async def getaddrinfo(self, *args: Any, **kwargs: Any) -> Any:
+        """At once: another thread would be waited for, and nothing waits here."""
+        return socket.getaddrinfo(*args, **kwargs)
 
     @property
     def timers(self) -> int:

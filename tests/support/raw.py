@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any, TypeVar
 
+from . import memory
 from .echo import Echo
 from .peer import Peer
 from .websocket_pair import FramePeer
@@ -46,6 +47,13 @@ async def connect(echo: Echo, peer: P) -> P:
     """Connect `peer`, over TCP."""
     address = echo.server.addresses[0]
     await asyncio.get_running_loop().create_connection(lambda: peer, *address)
+    return peer
+
+
+def connect_in_memory(echo: Echo, peer: P, data: bytes = b"") -> P:
+    """Connect `peer` without a socket, as where time is virtual; it sends `data`."""
+    memory.connect(echo.server._stream(), peer)
+    peer.send(data)
     return peer
 
 
