@@ -10,55 +10,18 @@ import logging
 import pytest
 from support.bots import RecordingBot
 from support.echo import make_driver, serving
+from support.hazards import CHUNKED, REQUESTS_REFUSED
 from support.loops import on_each_loop
 from support.peer import Peer
 from support.raw import connect, event, exchange, head, still_works, upgrade
 
 from nbdriver import Driver, Request, RequestDenied, Response
 
-CHUNKED = head("X-Self-ID: 1", "Transfer-Encoding: chunked")
-ID = "X-Self-ID: 1"
-
-REFUSED: dict[str, tuple[bytes, int]] = {
-    "CVE-2025-43859": (CHUNKED + b"1\r\naXX0\r\n\r\n", 400),
-    "hypercorn #279": (head("Content-Length: 4", "Transfer-Encoding: chunked") + b"0\r\n\r\n", 400),
-    "Transfer-Encoding in HTTP/1.0": (
-        head("Transfer-Encoding: chunked", line="POST /echo/ HTTP/1.0") + b"0\r\n\r\n",
-        400,
-    ),
-    "HTTP/2.0": (head(line="GET / HTTP/2.0"), 505),
-    "bare LF": (b"POST /echo/ HTTP/1.1\nHost: a\n\n", 400),
-    "bare LF in one line": (head("A: b\nContent-Length: 2"), 400),
-    "obs-fold": (head("A: b", " c"), 400),
-    "obs-fold of a coding": (head("Transfer-Encoding:", " chunked"), 400),
-    "control character": (head("A: \x01"), 400),
-    "bare CR in a chunk extension": (CHUNKED + b"2;a\rb\r\n{}\r\n0\r\n\r\n", 400),
-    "listed lengths": (head("Content-Length: 5,5") + b"12345", 400),
-    "3,000 headers": (head(*["a:"] * 3_000), 431),
-    "CVE-2023-37276": (head("X-Abc: \rxTransfer-Encoding: chunked"), 400),
-    "CVE-2024-52304": (CHUNKED + b"2;a\nb\r\n{}\r\n0\r\n\r\n", 400),
-    "CVE-2024-1135, xchunked": (head("Transfer-Encoding: xchunked") + b"0\r\n\r\n", 501),
-    "CVE-2024-1135, gzip": (head("Transfer-Encoding: gzip, chunked") + b"0\r\n\r\n", 501),
-    "CVE-2024-6827": (head(*["Transfer-Encoding: chunked"] * 2) + b"0\r\n\r\n", 501),
-    "length +5": (head("Content-Length: +5") + b"12345", 400),
-    "length 1_0": (head("Content-Length: 1_0") + b"1234567890", 400),
-    "length 0x5": (head("Content-Length: 0x5") + b"12345", 400),
-    "length of 5,000 digits": (head("Content-Length: " + "5" * 5_000), 400),
-    "length -1": (head("Content-Length: -1"), 400),
-    "empty length": (head("Content-Length:"), 400),
-    "CVE-2026-69243": (upgrade("Content-Length: 2") + b"{}", 400),
-    "CVE-2026-69243, chunked": (upgrade("Transfer-Encoding: chunked") + b"0\r\n\r\n", 400),
-    "CVE-2026-48710, slash": (head(host="Host: a/b"), 400),
-    "CVE-2026-48710, question mark": (head(host="Host: a?b"), 400),
-    "CVE-2026-48710, blank": (head(host="Host: a b"), 400),
-    "CVE-2026-48710, at": (head(host="Host: a@b"), 400),
-}
-
 
 @on_each_loop
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", REQUESTS_REFUSED)
 async def test_what_smuggles_or_confuses_is_refused_and_the_connection_closed(name: str) -> None:
-    data, status = REFUSED[name]
+    data, status = REQUESTS_REFUSED[name]
     async with serving() as echo:
         # What is smuggled behind it must be no request.
         answer = await exchange(echo, data + event({"smuggled": True}))

@@ -26,15 +26,15 @@ from support.frames import (
     header,
     read_frames,
 )
+from support.hazards import FLOODS, HANDSHAKES_REFUSED, RSV1, VIOLATIONS
 from support.loops import on_each_loop
 from support.peer import settle
-from support.raw import KEY, connect, exchange, open_websocket, still_works, upgrade
+from support.raw import connect, exchange, open_websocket, still_works, upgrade
 from support.websocket_pair import FramePeer
 
 from nbdriver import Driver, WebSocketClosed, abc
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
-RSV1 = 0x40
 
 
 class Raw(Driver):
@@ -51,27 +51,13 @@ class Raw(Driver):
 
 # The opening handshake.
 
-REFUSED: dict[str, tuple[bytes, int]] = {
-    "key x": (upgrade(key="Sec-WebSocket-Key: x"), 400),
-    "key of 15 bytes": (upgrade(key="Sec-WebSocket-Key: " + "A" * 20), 400),
-    "two keys": (upgrade(KEY), 400),
-    "no key": (upgrade(key=None), 400),
-    "version 8": (upgrade(version="Sec-WebSocket-Version: 8"), 426),
-    "HTTP/1.0": (upgrade(line="GET /echo/ws HTTP/1.0"), 400),
-    "POST": (upgrade(line="POST /echo/ws HTTP/1.1"), 405),
-    "Host beyond ASCII": (upgrade(host="Host: b\xf6t"), 400),
-    "Connection beyond ASCII": (upgrade(connection="Connection: Upgrade, \xe9"), 400),
-    "protocol beyond ASCII": (upgrade("Sec-WebSocket-Protocol: \xff"), 400),
-    "extension out of shape": (upgrade("Sec-WebSocket-Extensions: permessage-deflate;;="), 400),
-}
-
 
 @on_each_loop
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", HANDSHAKES_REFUSED)
 async def test_an_opening_handshake_that_is_wrong_is_refused_by_status(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    data, status = REFUSED[name]
+    data, status = HANDSHAKES_REFUSED[name]
     async with serving(deflate=True) as echo:
         first, _, body = (await exchange(echo, data)).partition(b"\r\n\r\n")
         assert first.startswith(b"HTTP/1.1 %d " % status)
@@ -134,23 +120,6 @@ async def test_frames_in_the_same_segment_as_the_upgrade_are_delivered() -> None
 
 # What breaks a rule.
 
-VIOLATIONS: dict[str, tuple[bytes, int]] = {
-    "reserved opcode": (frame("", 3), 1002),
-    "RSV1 without an extension, CVE-2026-59881": (frame("a", rsv=RSV1), 1002),
-    "RSV2": (frame("a", rsv=0x20), 1002),
-    "length 2^63, CVE-2026-1528": (header(2**63), 1002),
-    "length 2^62, CVE-2026-1528": (header(2**62), 1009),
-    "not masked": (frame("a", key=None), 1002),
-    "a continuation of nothing": (frame("a", CONTINUATION), 1002),
-    "a message within another": (frame("a", fin=False) + frame("b"), 1002),
-    "a control frame in fragments": (frame("a", PING, fin=False), 1002),
-    "a long control frame": (header(126, PING), 1002),
-    "bad UTF-8": (frame(b"\xff"), 1007),
-    "bad UTF-8 in a message that is not complete": (frame(b"\xff", fin=False), 1007),
-    "a Close of one byte": (frame(b"\x03", 8), 1002),
-    "a Close with 1005": (close(1005), 1002),
-}
-
 
 @on_each_loop
 @pytest.mark.parametrize("name", VIOLATIONS)
@@ -171,11 +140,10 @@ async def test_a_violation_is_closed_by_us_after_what_was_complete_before_it(
 
 
 @on_each_loop
-@pytest.mark.parametrize("payload", ["x", ""])
+@pytest.mark.parametrize("flood", FLOODS, ids=["one byte each", "empty"])
 async def test_a_flood_of_fragments_is_1008_and_memory_is_bounded_ghsa_96hv_2xvq_fx4p(
-    payload: str,
+    flood: bytes,
 ) -> None:
-    flood = frame(payload, fin=False) + frame(payload, CONTINUATION, fin=False) * 131_000
     async with serving() as echo:
         peer = await open_websocket(echo)
         with allocated() as memory:

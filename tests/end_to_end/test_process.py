@@ -11,7 +11,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from support.leaks import nothing_left
+from support.frames import close
+from support.hazards import HANDSHAKES_REFUSED, REQUESTS_REFUSED, VIOLATIONS
+from support.leaks import nothing_left, open_files
+from support.raw import upgrade
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
@@ -109,4 +112,36 @@ async def test_a_signal_closes_the_websockets_of_a_program(tmp_path: Path) -> No
         code, errors = await bot.end()
     assert caught.value.rcvd is not None
     assert (caught.value.rcvd.code, code) == (1001, 0)
+    assert "Traceback" not in errors
+
+
+async def send(port: int, data: bytes) -> bytes:
+    """Send bytes and an end, and give all that comes until the program's."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data.replace(b"/echo/", b"/count/"))
+    writer.write_eof()
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_after_every_hazard_a_program_has_the_files_open_that_it_had_before(
+    loop: str, tmp_path: Path
+) -> None:
+    sent = [data for data, _ in (*REQUESTS_REFUSED.values(), *HANDSHAKES_REFUSED.values())]
+    sent += [upgrade() + wire for wire, _ in VIOLATIONS.values()]
+    async with program(tmp_path / "handled", loop) as bot:
+        process = Path(f"/proc/{bot.process.pid}")
+        # A loop opens some with its first connection, and keeps them.
+        await send(bot.port, upgrade() + close())
+        before = open_files(process)
+        for data in sent:
+            assert (await send(bot.port, data)).startswith(b"HTTP/1.1 ")
+        while open_files(process) > before:
+            await asyncio.sleep(0)
+        bot.process.send_signal(signal.SIGTERM)
+        code, errors = await bot.end()
+    assert code == 0
     assert "Traceback" not in errors
