@@ -37,6 +37,8 @@ ONLY_IN = {
 NOT_IN_WIRE = {"asyncio", "concurrent", "selectors", "socket", "ssl", "threading", "time"}
 THIRD_PARTY = {"h11", "loguru", "nonebot", "orjson", "pydantic", "uvloop", "wsproto"}
 
+#: The only module that sets timers of the event loop.
+CLOCK = "net/clock"
 #: The names by which asyncio hands out transports, and the loop's methods that make them.
 TRANSPORTS = re.compile(
     r"transports|protocols|streams|selector_events|proactor_events|sslproto"
@@ -197,6 +199,13 @@ def imports_known_packages(module: Module, rows: list[Row]) -> Iterator[str]:
             yield module.at(node, f"imports {top}, which is no dependency of ours")
 
 
+def sets_no_timer(module: Module, rows: list[Row]) -> Iterator[str]:
+    """A deadline is filed with the one coarse clock, which tests can make a virtual one."""
+    for node in ast.walk(module.tree) if module.name != CLOCK else ():
+        if isinstance(node, ast.Attribute) and re.fullmatch(r"call_(later|at)", node.attr):
+            yield module.at(node, f"sets a timer by {node.attr}, which is for {CLOCK} alone")
+
+
 def says_its_own_name_nowhere(module: Module, rows: list[Row]) -> Iterator[str]:
     """The folder may be copied under another name: it finds itself by `__name__` and by dots."""
     own = re.compile(rf"{module.package.name}(\.|$)")
@@ -291,6 +300,10 @@ def test_nothing_is_imported_beyond_the_standard_library_and_the_declared_packag
     assert_kept(imports_known_packages)
 
 
+def test_only_the_clock_sets_timers_of_the_event_loop() -> None:
+    assert_kept(sets_no_timer)
+
+
 def test_the_package_says_its_own_name_in_no_import_and_no_logger() -> None:
     assert_kept(says_its_own_name_nowhere)
 
@@ -341,6 +354,8 @@ CROSSINGS = [
     (imports_what_it_may, "errors", "import ssl", "uses ssl"),
     (imports_what_it_may, "net/stream", "from nonebot.log import logger", "uses nonebot"),
     (imports_known_packages, "errors", "import requests", "imports requests"),
+    (sets_no_timer, "net/stream", "loop.call_later(1, f)", "sets a timer by call_later"),
+    (sets_no_timer, "errors", "get_running_loop().call_at(1, f)", "sets a timer by call_at"),
     (says_its_own_name_nowhere, "errors", "import package.errors", "package.errors by its"),
     (says_its_own_name_nowhere, "errors", "from package import errors", "package.errors by its"),
     (says_its_own_name_nowhere, "errors", "getLogger('package.errors')", "literal name"),
@@ -366,6 +381,8 @@ KEPT = [
     (imports_what_it_may, "errors", "import asyncio\nasyncio.Event\ntyping.Protocol"),
     (imports_what_it_may, "nonebot/__init__", "from nonebot.drivers import Driver"),
     (imports_known_packages, "errors", "import json, h11, uvloop"),
+    (sets_no_timer, "net/stream", "loop.call_soon(f)\nclock.deadline(f).set(1)"),
+    (sets_no_timer, "net/clock", "loop.call_at(1, f)"),
     (says_its_own_name_nowhere, "errors", "getLogger(__name__)\nprint('package')"),
     (says_its_own_name_nowhere, "errors", "import packages"),
     (documents_what_is_public, "errors", "'''D.'''\ndef _f(): ...\nclass _A:\n  def b(s): ..."),

@@ -64,6 +64,7 @@ async def test_a_connection_option_that_only_ends_like_upgrade_is_none() -> None
     async with serving() as echo:
         answer = await exchange(echo, upgrade(connection="Connection: notupgrade"))
         assert answer.startswith(b"HTTP/1.1 426 ")
+        assert b"\r\nUpgrade: websocket\r\n" in answer
         assert echo.driver.bots == {}
         await still_works(echo)
 
