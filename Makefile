@@ -22,7 +22,7 @@ guest_modules := $(subst /,.,$(patsubst %.py,%,$(patsubst %/__init__.py,%,$(wild
 .DELETE_ON_ERROR:
 # Targets share environments, and pip does not share.
 .NOTPARALLEL:
-.PHONY: help run test lint types coverage check format bench hosts proxies clean
+.PHONY: help run test lint types coverage check format stress bench hosts proxies clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,9 @@ check: lint types coverage ## style, types, and the tests with their coverage
 format: $(VENV)/.test ## put the style right where that can be done for you
 	@$(python) -m ruff check --fix
 	@$(python) -m ruff format
+
+stress: $(VENV)/.test ## end the server at random moments under load (ARGS='--seed 17' to repeat one)
+	@cd tests && PYTHONPATH=$(CURDIR):. $(abspath $(python)) -m stress.run $(ARGS)
 
 bench: $(BENCH_VENV)/.bench ## measure the CPU time per event, beside uvicorn (ARGS=--quick for a first look)
 	@$(bench_python) -m benchmarks $(ARGS)
