@@ -10,6 +10,9 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+import socket
+import struct
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -23,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 #: Bytes that a peer must take within `write_timeout` not to count as one that reads nothing.
 _PROGRESS = 1_024
+#: The value of SO_LINGER (on, for no time) with which a socket that is closed forgets what waits.
+_NO_LINGERING = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class Receiver(Protocol):
@@ -257,7 +262,16 @@ class Stream(asyncio.Protocol):
         else:
             seconds = self._limits.write_timeout
             logger.debug("cut off: the peer took %d bytes in %g s", taken, seconds)
+            self._forget_unsent()
             self.abort()
+
+    def _forget_unsent(self) -> None:
+        """Let the kernel too give up what waits, and reset the connection (RFC 9293, 3.10.5).
+
+        Else it would go on offering it, megabytes for each connection, for minutes.
+        """
+        if (connected := self.info("socket")) is not None:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
 
     def _wake(self) -> None:
         """Let whoever waits in `drain` look again."""

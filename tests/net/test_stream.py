@@ -436,6 +436,22 @@ async def test_a_peer_that_reads_nothing_is_cut_off_when_its_time_is_over(
     assert "cut off: the peer took 0 bytes in 30 s" in caplog.messages
 
 
+@over(*TCP_KINDS)
+@pytest.mark.parametrize("closed", [False, True])
+async def test_the_kernel_keeps_nothing_for_a_peer_that_was_cut_off(
+    link: Link, closed: bool
+) -> None:
+    await link.fill()
+    if closed:
+        link.stream.close()
+    link.clock.advance(LIMITS.write_timeout + RESOLUTION)
+    await link.until_lost()
+    link.peer.transport.resume_reading()
+    await link.peer.until(lambda: link.peer.lost or link.peer.eof)
+    # Reset, not ended: an end would come only after all that the kernel had kept.
+    assert not link.peer.eof
+
+
 @over_each_transport
 @pytest.mark.parametrize("ending", ["none", "close", "linger"])
 async def test_a_peer_that_reads_slowly_is_not_cut_off(link: Link, ending: str) -> None:
