@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from . import machine, report
+from .idle import IdleSample, measure_idle
 from .load import JOBS, LoadError
 from .measure import Sample, ServerError, ServerProcess, Settings, Subject, measure_round
 from .probe import probe
@@ -28,7 +29,8 @@ DOCS = ROOT / "docs" / "performance.md"
 
 OURS = "nbdriver"
 PEERS = tuple(name for name in SERVERS if name != OURS)
-QUICK = Settings(rounds=3, seconds=0.5, warm_up=0.2)
+IDLE = "idle"
+QUICK = Settings(rounds=3, seconds=0.5, warm_up=0.2, idle=1_000, rest=5.0)
 
 
 def main(argv: Sequence[str] | None = None, *, results: Path = RESULTS, docs: Path = DOCS) -> int:
@@ -49,14 +51,14 @@ def main(argv: Sequence[str] | None = None, *, results: Path = RESULTS, docs: Pa
     began = datetime.now(UTC)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            samples = runner.run(_measure(subjects, arguments.only, settings))
+            samples, idle = runner.run(_measure(subjects, arguments.only, settings))
     except (LoadError, ServerError, OSError) as error:
         _say(f"The run has failed. {error}")
         return 1
     except KeyboardInterrupt:
         return 130
     command = f"make bench ARGS={shlex.quote(shlex.join(argv))}" if argv else "make bench"
-    run = report.Run(began, command, facts, settings, samples)
+    run = report.Run(began, command, facts, settings, samples, idle)
     print(f"\n{report.text(run)}\n")
     _say(f"Everything that was measured: {_shown(report.write_json(run, results))}")
     if arguments.write_docs:
@@ -81,8 +83,16 @@ def _parser() -> argparse.ArgumentParser:
         help=f"how long each server is measured in a round; default: {default.seconds}",
     )
     add("--connections", type=_positive, help=f"default: {default.connections}")
+    add("--idle", type=_positive, help=f"how many idle WebSockets; default: {default.idle}")
+    add("--rest", type=_seconds, help=f"how long those are at rest; default: {default.rest}")
+    jobs = ",".join(JOBS)
+    add(
+        "--only",
+        type=_names((*JOBS, IDLE)),
+        default=tuple(JOBS),
+        help=f"the jobs to measure, of {jobs},{IDLE}; default: {jobs}",
+    )
     for option, known, what in (
-        ("--only", tuple(JOBS), "the jobs to measure"),
         ("--peers", PEERS, f"what to measure beside {OURS}"),
         ("--loops", LOOPS, "the event loops to measure on"),
     ):
@@ -124,7 +134,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     settings = QUICK if arguments.quick else Settings()
     given = {
         name: getattr(arguments, name)
-        for name in ("rounds", "seconds", "connections")
+        for name in ("rounds", "seconds", "connections", "idle", "rest")
         if getattr(arguments, name) is not None
     }
     settings = replace(settings, **given)
@@ -149,25 +159,30 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _measure(
     subjects: Sequence[Subject], jobs: Sequence[str], settings: Settings
-) -> list[Sample]:
+) -> tuple[list[Sample], list[IdleSample]]:
     """See that all servers do the same, then measure round by round, saying how far it is."""
     for subject in subjects:
         if subject.name != "floor":
             await _check(subject)
     steps = [(number, job) for number in range(1, settings.rounds + 1) for job in jobs]
     samples: list[Sample] = []
+    idle: list[IdleSample] = []
     began = time.monotonic()
     for done, (number, job) in enumerate(steps, 1):
-        taken = await measure_round(number, job, subjects, settings)
-        samples += taken
+        if job == IDLE:
+            held = await measure_idle(number, subjects, settings)
+            idle += held
+            figures = [(each.subject, f"{each.kib:.1f} KiB") for each in held]
+        else:
+            taken = await measure_round(number, job, subjects, settings)
+            samples += taken
+            figures = [(each.subject, f"{each.cpu:.1f} us") for each in taken]
         own = ", ".join(
-            f"{each.cpu:.1f} us on {each.subject.loop}"
-            for each in taken
-            if each.subject.name == OURS
+            f"{figure} on {subject.loop}" for subject, figure in figures if subject.name == OURS
         )
         left = (time.monotonic() - began) / done * (len(steps) - done)
         _say(f"round {number} of {settings.rounds}, {job}: {OURS} {own}; {left:.0f} s left")
-    return samples
+    return samples, idle
 
 
 async def _check(subject: Subject) -> None:

@@ -18,10 +18,10 @@ from typing import cast
 
 from . import bodies, wire
 
-__all__ = ["JOBS", "Job", "Load", "LoadError", "Measurement"]
+__all__ = ["JOBS", "Job", "Load", "LoadError", "Measurement", "idle"]
 
-_DISTINCT_EVENTS = 16
 _MAX_HEAD = 65_536
+_PER_ADDRESS = 20_000
 
 
 class LoadError(Exception):
@@ -57,10 +57,12 @@ class Measurement:
 class _Client(asyncio.Protocol, ABC):
     """One connection: sends an event, sees the answer, sends the next."""
 
+    _distinct_events = 16
+
     def __init__(self, load: Load, self_id: int) -> None:
         self._load = load
         self._self_id = str(self_id)
-        events = [bodies.event(self_id, number) for number in range(_DISTINCT_EVENTS)]
+        events = [bodies.event(self_id, number) for number in range(self._distinct_events)]
         encoded = [self._encode(bodies.dumps(event).encode()) for event in events]
         self._next_event = itertools.cycle(encoded).__next__
         self._buffer = b""
@@ -174,6 +176,7 @@ class _WebSocketClient(_Client):
                 return False
             self._buffer = buffer[end:]
             self._transport.write(wire.client_frame(buffer[2:end], 0xA))
+            self._load.pinged += 1
             return True
         if buffer.startswith(self._answer):
             self._buffer = buffer[len(self._answer) :]
@@ -184,10 +187,28 @@ class _WebSocketClient(_Client):
         return False
 
 
+class _IdleClient(_WebSocketClient):
+    """Holds a WebSocket and answers pings; it is never asked to send."""
+
+    _distinct_events = 1
+
+
 Job = Callable[["Load", int], _Client]
 """Makes a connection's protocol; the number is the id of its bot."""
 
 JOBS: dict[str, Job] = {"http": _HTTPClient, "websocket": _WebSocketClient}
+
+
+def idle(load: Load, self_id: int) -> _Client:
+    """Holds a WebSocket beside those of JOBS, and so with another id."""
+    return _IdleClient(load, self_id + 1_000_000)
+
+
+def _source(number: int) -> tuple[str, int] | None:
+    """Where a connection comes from: an address has ports for some 28,000, so others follow."""
+    if number < _PER_ADDRESS:
+        return None
+    return f"127.0.0.{1 + number // _PER_ADDRESS}", 0
 
 
 class Load:
@@ -199,6 +220,8 @@ class Load:
         """Events that have had their answer."""
         self.pausing = True
         """Whether a connection sends no further event when it has its answer."""
+        self.pinged = 0
+        """Pings that were answered."""
         self.patience = 10.0
         """For how many seconds connections and answers are waited for."""
         self._server_clock = server_clock
@@ -217,7 +240,9 @@ class Load:
             async with asyncio.timeout(self.patience):
                 for number in range(connections):
                     make_client = partial(job, self, bodies.first_self_id + number)
-                    _, client = await loop.create_connection(make_client, *address)
+                    _, client = await loop.create_connection(
+                        make_client, *address, local_addr=_source(number)
+                    )
                     self._clients.append(client)
         except (OSError, TimeoutError) as error:
             raise LoadError(f"could not connect to {address}: {error!r}") from error
@@ -236,6 +261,12 @@ class Load:
         await self._wait(seconds)
         self.pausing = True
         await self._until_idle()
+        return self._look() - before
+
+    async def rest(self, seconds: float) -> Measurement:
+        """Send nothing for that long. Raises LoadError if a connection is lost."""
+        before = self._look()
+        await self._wait(seconds)
         return self._look() - before
 
     def _look(self) -> Measurement:

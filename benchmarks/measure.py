@@ -54,6 +54,10 @@ class Settings:
     turn: float = 0.1
     warm_up: float = 0.4
     connections: int = 32
+    idle: int = 10_000
+    """How many WebSockets without events are held beside them, by the job of that name."""
+    rest: float = 20.0
+    """How long it is measured what those cost if there are no events at all."""
 
 
 @dataclass(frozen=True, slots=True)
