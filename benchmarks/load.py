@@ -18,7 +18,7 @@ from typing import cast
 
 from . import bodies, wire
 
-__all__ = ["JOBS", "Job", "Load", "LoadError", "Measurement", "idle"]
+__all__ = ["JOBS", "Job", "Load", "LoadError", "Measurement", "idle", "source"]
 
 _MAX_HEAD = 65_536
 _PER_ADDRESS = 20_000
@@ -204,7 +204,7 @@ def idle(load: Load, self_id: int) -> _Client:
     return _IdleClient(load, self_id + 1_000_000)
 
 
-def _source(number: int) -> tuple[str, int] | None:
+def source(number: int) -> tuple[str, int] | None:
     """Where a connection comes from: an address has ports for some 28,000, so others follow."""
     if number < _PER_ADDRESS:
         return None
@@ -241,7 +241,7 @@ class Load:
                 for number in range(connections):
                     make_client = partial(job, self, bodies.first_self_id + number)
                     _, client = await loop.create_connection(
-                        make_client, *address, local_addr=_source(number)
+                        make_client, *address, local_addr=source(number)
                     )
                     self._clients.append(client)
         except (OSError, TimeoutError) as error:

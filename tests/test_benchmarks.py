@@ -10,9 +10,12 @@ import asyncio
 import importlib.util
 import json
 import os
+import resource
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,8 @@ from benchmarks.__main__ import main
 from benchmarks.application import BareApp, Tally
 from benchmarks.cpu import process_clock
 from benchmarks.floor import FloorProtocol
-from benchmarks.load import JOBS, Load, LoadError, Measurement
+from benchmarks.idle import IdleSample, allow_files, measure_idle, resident, summarise_idle
+from benchmarks.load import JOBS, Load, LoadError, Measurement, source
 from benchmarks.measure import Sample, ServerError, ServerProcess, Settings, Subject, measure_round
 from benchmarks.probe import probe
 from benchmarks.servers import HOST, LOOPS, SERVERS
@@ -300,7 +304,7 @@ async def test_a_ping_is_answered_and_the_answer_around_it_still_read() -> None:
         while not pongs:
             await asyncio.sleep(0)
         await load.close()
-    assert pongs[0].count(b"\x8a\x84") == 2
+    assert pongs[0].count(b"\x8a\x84") == load.pinged == 2
 
 
 async def test_a_server_that_hangs_up_ends_the_run() -> None:
@@ -345,6 +349,76 @@ def test_the_clock_of_a_process_is_its_own_cpu_time() -> None:
     clock = process_clock(os.getpid())
     before, seen, after = time.process_time_ns(), clock(), time.process_time_ns()
     assert before <= seen <= after
+
+
+# Idle connections
+
+
+@pytest.mark.parametrize("name", ["floor", "nbdriver"])
+async def test_idle_connections_are_held_while_events_flow_on_others(name: str) -> None:
+    subject = Subject(name, "asyncio")
+    settings = Settings(seconds=0.02, warm_up=0.01, connections=2, idle=5, rest=0.01)
+    (taken,) = await measure_idle(7, [subject], settings)
+    assert (taken.round, taken.subject, taken.connections) == (7, subject, 5)
+    assert taken.alone.events >= 2
+    assert taken.beside.events >= 2
+    assert taken.rest.events == 0
+    assert taken.rest.wall > 0
+
+
+async def test_more_files_than_are_allowed_end_the_run_before_it_begins() -> None:
+    settings = Settings(seconds=0.02, warm_up=0.01, connections=2, idle=2**31)
+    with pytest.raises(LoadError, match=r"expected to be allowed 2147483750 open files for"):
+        await measure_idle(1, [Subject("floor", "asyncio")], settings)
+
+
+def test_files_that_are_allowed_already_need_nothing() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allow_files(1)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+
+
+def test_memory_is_counted_that_a_process_has_in_use() -> None:
+    before = resident(os.getpid())
+    block = b"x" * 2**26
+    assert 2**25 < resident(os.getpid()) - before < 2**27
+    del block
+
+
+def test_twenty_thousand_connections_come_from_one_address_and_more_from_others() -> None:
+    assert [source(number) for number in (0, 19_999)] == [None, None]
+    assert [source(number) for number in (20_000, 40_000)] == [("127.0.0.2", 0), ("127.0.0.3", 0)]
+    with socket.create_server((HOST, 0)) as server:
+        address = server.getsockname()[:2]
+        with socket.create_connection(address, source_address=source(20_000)) as client:
+            assert client.getsockname()[0] == "127.0.0.2"
+
+
+def idle_sample(number: int, kib: float, beside: float = 60.0) -> IdleSample:
+    """Ten idle connections of so many KiB each, and a second at rest that took a millisecond."""
+    return IdleSample(
+        number,
+        Subject("nbdriver", "asyncio"),
+        connections=10,
+        memory=int(kib * 10_240),
+        alone=Measurement(1000, 10**9, 50_000_000),
+        beside=Measurement(1000, 10**9, int(beside * 1e6)),
+        rest=Measurement(0, 10**9, 1_000_000),
+        pinged=10,
+    )
+
+
+def test_an_idle_sample_tells_memory_for_each_and_time_per_event_and_at_rest() -> None:
+    told = idle_sample(1, 8.0)
+    assert (told.kib, told.cpu_alone, told.cpu_beside, told.busy) == (8.0, 50.0, 60.0, 0.001)
+
+
+def test_idle_samples_are_told_by_their_median() -> None:
+    (row,) = summarise_idle([idle_sample(1, 8.0), idle_sample(2, 9.0), idle_sample(3, 13.0, 90.0)])
+    assert str(row.subject) == "nbdriver on asyncio"
+    assert row.kib == Spread(9.0, 8.0, 13.0)
+    assert row.cpu_beside == Spread(60.0, 60.0, 90.0)
+    assert row.pinged == Spread(10, 10, 10)
 
 
 # The sums
@@ -429,6 +503,17 @@ def test_the_docs_take_the_figures_of_each_python_in_its_own_block(tmp_path: Pat
     assert "processors 2 x Nothing; Python 3.11.9 (CPython)." in content
 
 
+def test_idle_connections_have_their_own_block_in_the_docs(tmp_path: Path) -> None:
+    docs = tmp_path / "performance.md"
+    run = replace(a_run(), samples=[], idle=[idle_sample(1, 8.0)])
+    docs.write_text(report.in_docs(a_run()) + "\n" + report.idle_in_docs(run), "utf-8")
+    again = replace(run, idle=[idle_sample(1, 7.0)])
+    report.write_docs(again, docs)
+    assert docs.read_text("utf-8") == report.in_docs(a_run()) + "\n" + report.idle_in_docs(again)
+    assert "| nbdriver | asyncio | 7.0 | 7.0-7.0 | 50.0 | 60.0 | 0.10 | 10 |" in docs.read_text()
+    assert "10,000 idle WebSockets, at rest for 20 s" in docs.read_text()
+
+
 def test_docs_without_a_place_for_figures_are_left_alone(tmp_path: Path) -> None:
     docs = tmp_path / "performance.md"
     docs.write_text("Nothing.\n", "utf-8")
@@ -460,6 +545,25 @@ def test_a_miniature_run_measures_and_reports(
     assert f"`make bench ARGS='{command} --write-docs'`" in docs.read_text("utf-8")
 
 
+def test_a_miniature_run_of_idle_connections_measures_and_reports(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docs = tmp_path / "performance.md"
+    docs.write_text("<!-- idle: Python 3.0 -->\n<!-- end of idle -->\n", "utf-8")
+    command = "--only idle --idle 5 --rest 0.05 --rounds 1 --seconds 0.05 --connections 2"
+    arguments = [*command.split(), *"--peers floor --loops asyncio --write-docs".split()]
+    assert main(arguments, results=tmp_path / "results", docs=docs) == 0
+    (path,) = (tmp_path / "results").iterdir()
+    content = json.loads(path.read_text("utf-8"))
+    assert content["samples"] == []
+    taken = [(each["subject"]["name"], each["connections"]) for each in content["idle samples"]]
+    assert taken == [("floor", 5), ("nbdriver", 5)]
+    told = capsys.readouterr()
+    assert "KiB each" in told.out
+    assert "KiB on asyncio" in told.err
+    assert "5 idle WebSockets" in docs.read_text("utf-8")
+
+
 async def test_a_round_measures_every_server_once_at_its_job() -> None:
     subjects = [Subject("floor", "asyncio"), Subject("nbdriver", "asyncio")]
     settings = Settings(seconds=0.02, turn=0.01, warm_up=0.01, connections=2)
@@ -473,7 +577,7 @@ async def test_a_round_measures_every_server_once_at_its_job() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--only", "http,ftp"], "expected names of http, websocket, got ftp"),
+        (["--only", "http,ftp"], "expected names of http, websocket, idle, got ftp"),
         (["--peers", "apache"], "expected names of floor, uvicorn, uvicorn-bare, got apache"),
         (["--rounds", "0"], "expected a whole number from 1, got 0"),
         (["--seconds", "x"], "expected seconds from 0.05 to 600, got x"),
