@@ -23,9 +23,10 @@ LARGE = 128 * 1024
 
 
 class LoadedBot(Bot):
-    """Answers an event by WebSocket: `{"census": true}` with what the server holds.
+    """Answers an event by WebSocket: with what it asks for, or with itself.
 
-    `{"flood": true}` is answered without an end, for as long as the peer is there.
+    `census` asks for what the server holds, `peak` for the most memory that it ever took (in KiB),
+    and `flood` for messages without an end, for as long as the peer is there.
     """
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -46,7 +47,11 @@ class LoadedBot(Bot):
             return
         while "flood" in message:
             await self.websocket.send({"flood": "x" * LARGE})
-        await self.websocket.send({"census": census()} if "census" in message else message)
+        if "census" in message:
+            message = {"census": census()}
+        elif "peak" in message:
+            message = {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+        await self.websocket.send(message)
 
     async def call_api(self, api: str, **data: Any) -> Any:
         raise NotImplementedError
@@ -70,7 +75,7 @@ servers: list[Server] = []
 
 
 def census() -> dict[str, Any]:
-    """All that may be left over, counted; `peak` is the most memory that it ever took, in KiB."""
+    """All that may be left over, counted."""
     gc.collect()
     (server,), application = servers, driver.server_app
     dispatcher = application.dispatcher  # type: ignore[attr-defined]  # the driver's own
@@ -89,7 +94,6 @@ def census() -> dict[str, Any]:
         "deadlines": [server._clock.pending, dispatcher._clock.pending],
         "timers": sum(not timer.cancelled() for timer in timers),
         "files": open_files(),
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     }
 
 
