@@ -141,6 +141,8 @@ async def _measure(number: int, subject: Subject, settings: Settings) -> IdleSam
             before = resident(process.pid)
             await held.connect(idle, process.address, settings.idle)
             memory = resident(process.pid) - before
+            # Python looks through all that has come once more for garbage; that is no event's.
+            await busy.run(settings.warm_up)
             beside = await busy.run(settings.seconds)
             pinged = held.pinged
             rest = await held.rest(settings.rest)
