@@ -11,6 +11,7 @@ import asyncio
 import enum
 import logging
 import socket
+import ssl
 import struct
 import sys
 from collections.abc import Callable
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 _PROGRESS = 1_024
 #: The value of SO_LINGER (on, for no time) with which a socket that is closed forgets what waits.
 _NO_LINGERING = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+#: Bytes of input that are thrown away in one go.
+_PIECE = 65_536
 
 
 class Receiver(Protocol):
@@ -84,6 +87,7 @@ class Stream(asyncio.Protocol):
         "_limits",
         "_lost",
         "_paused",
+        "_peername",
         "_read",
         "_receiver",
         "_state",
@@ -97,11 +101,18 @@ class Stream(asyncio.Protocol):
         lost: Callable[[Stream], object],
         clock: Clock,
         limits: StreamLimits,
+        peername: object = None,
     ) -> None:
+        """`peername`, if it is not None, is the peer's address, whatever the transport says.
+
+        A proxy may stand between; and of a connection that was reset, the system knows no address
+        any more, as of a Unix socket's, though its bytes can still be read.
+        """
         self._connected = connected
         self._lost = lost
         self._clock = clock
         self._limits = limits
+        self._peername = peername
         self._state = _State.LOST
         self._paused = False
         self._full: asyncio.Event | None = None
@@ -130,7 +141,7 @@ class Stream(asyncio.Protocol):
         if self._state is _State.OPEN:
             self._state = _State.HALF_CLOSED
             self._receiver.eof_received()
-        else:
+        elif self._state is _State.LINGERING:
             self._end()
         # TLS knows no half-closed connection.
         return self.info("ssl_object") is None
@@ -166,6 +177,8 @@ class Stream(asyncio.Protocol):
 
     def info(self, name: str) -> Any:
         """A fact about the transport (`asyncio.BaseTransport.get_extra_info`), or None."""
+        if name == "peername" and self._peername is not None:
+            return self._peername
         return self._transport.get_extra_info(name)
 
     @property
@@ -215,7 +228,7 @@ class Stream(asyncio.Protocol):
         which takes the last answer with it (RFC 9112, 9.6). A peer that will send no more needs
         none of that.
         """
-        if linger and self._state is _State.OPEN and self._transport.can_write_eof():
+        if linger and self._state is _State.OPEN:
             self._linger()
         elif self._state in _WRITABLE:
             self._end()
@@ -228,14 +241,44 @@ class Stream(asyncio.Protocol):
         self.resume_reading()
         self._state = _State.LINGERING
         # From now on `resume_writing` means that all is sent, and the moment begins only then.
-        self._transport.set_write_buffer_limits(high=0)
+        # (Not 0: asyncio's TLS takes a buffer of 0 bytes for full then.)
+        self._transport.set_write_buffer_limits(high=1)
         if self._full is None:
             self._deadline.set(self._limits.linger_timeout)
         try:
-            self._transport.write_eof()
+            self._say_end()
         except OSError:
             # asyncio lets through that the peer has reset a connection of which nothing waits.
             self._end(now=True)
+
+    def _say_end(self) -> None:
+        """Tell the peer that no more will come: by a FIN, over TLS by a close_notify.
+
+        Either closes one direction only (RFC 8446, 6.1), though asyncio's transports know it of
+        TCP alone: closed, theirs of TLS takes data that still comes for an error, and resets. So
+        the close_notify is put by hand behind what was written, and then sent by asking for more.
+        """
+        tls = self.info("ssl_object")
+        if tls is None:
+            self._transport.write_eof()
+            return
+        try:
+            # What is there unread would be an error as well.
+            while tls.read(_PIECE):
+                pass
+        except ssl.SSLError:
+            pass
+        else:
+            # The peer's own goodbye was among it.
+            self._end()
+            return
+        try:
+            tls.unwrap()
+        except ssl.SSLError:
+            # It is written; of the peer's, which this waits for too, `eof_received` tells.
+            pass
+        self._transport.pause_reading()
+        self._transport.resume_reading()
 
     def _end(self, *, now: bool = False) -> None:
         """The one place where a connection ends."""
@@ -249,14 +292,22 @@ class Stream(asyncio.Protocol):
             self._watch()
 
     def _watch(self) -> None:
-        """Give the peer time to read something of what waits for it."""
+        """Give the peer time to read something of what waits for it.
+
+        Where nothing waits, only the peer's goodbye can be missing, for which TLS asks; a peer that
+        keeps an idle connection in a pool gives none (RFC 8446, 6.1 does not want us to wait).
+        """
         self._read = self._written - self.unsent
-        self._deadline.set(self._limits.write_timeout)
+        flushed = self._state is _State.FLUSHING and not self.unsent
+        limits = self._limits
+        self._deadline.set(limits.linger_timeout if flushed else limits.write_timeout)
 
     def _stalled(self) -> None:
         """The deadline is over: for reading what waits, or for the end of a lingering close."""
         if self._state is _State.LINGERING and self._full is None:
-            self._end()
+            self._end(now=True)
+        elif self._state is _State.FLUSHING and self._read == self._written:
+            self.abort()
         elif (taken := self._written - self.unsent - self._read) >= _PROGRESS:
             self._watch()
         else:

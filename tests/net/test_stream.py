@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,7 +14,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import memory
+from support.certificates import authority, client_context
 from support.jumping import jumping
+from support.loops import LOOPS
 from support.peer import PATIENCE, Peer, settle
 from support.transports import IN_MEMORY, KINDS, TCP_KINDS, TLS_KINDS, Kind, socket_pair
 
@@ -182,6 +186,18 @@ async def test_the_facts_about_a_connection_are_those_of_its_transport(link: Lin
     assert host == "127.0.0.1"
     assert isinstance(port, int)
     assert link.stream.info("no such fact") is None
+
+
+async def test_an_address_that_is_known_better_takes_the_place_of_the_transports() -> None:
+    peers = [("192.0.2.1", 5), "", None]
+    streams = [
+        Stream(lambda _: Recorder(), lambda _: None, VirtualClock(), LIMITS, peername)
+        for peername in peers
+    ]
+    for stream in streams:
+        memory.connect(stream, Peer(), peername=("127.0.0.1", 50_000))
+    told = [stream.info("peername") for stream in streams]
+    assert told == [("192.0.2.1", 5), "", ("127.0.0.1", 50_000)]
 
 
 @over_each_transport
@@ -751,7 +767,7 @@ def test_a_lingering_close_of_a_socket_that_was_reset_just_now_ends_it(kind: Kin
         runner.run(scenario())
 
 
-# TLS, which knows no half-closed connection.
+# TLS, of which asyncio's transports know no half-closed connection.
 
 
 async def fill_over_tls(link: Link) -> bytes:
@@ -787,9 +803,7 @@ async def test_over_tls_the_end_of_what_the_peer_sends_ends_the_connection(link:
 
 @over(*TLS_KINDS)
 @pytest.mark.parametrize("linger", [False, True])
-async def test_over_tls_close_sends_what_waits_and_ends_without_lingering(
-    link: Link, linger: bool
-) -> None:
+async def test_over_tls_close_sends_what_waits_and_says_goodbye(link: Link, linger: bool) -> None:
     link.stream.write(MUCH)
     link.stream.close(linger=linger)
     assert await link.peer.read_to_end() == MUCH
@@ -801,6 +815,146 @@ async def test_over_tls_a_peer_that_reads_nothing_is_cut_off(link: Link) -> None
     await fill_over_tls(link)
     link.stream.close()
     link.clock.advance(LIMITS.write_timeout + RESOLUTION)
+    await link.until_lost()
+
+
+def over_tls(test: Callable[[Link, ssl.SSLSocket], Awaitable[None]]) -> Callable[..., None]:
+    """Run a test with a link to a TLS client that blocks, and does nothing by itself."""
+
+    async def scenario(version: ssl.TLSVersion) -> None:
+        raised: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
+        link = Link()
+        client_side = client_context()
+        client_side.maximum_version = version
+        server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority().issue_cert("localhost").configure_cert(server_side)
+        loop = asyncio.get_running_loop()
+        here, there = socket_pair()
+        there.settimeout(PATIENCE)
+        there.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _, client = await asyncio.gather(
+            loop.connect_accepted_socket(lambda: link.stream, here, ssl=server_side),
+            asyncio.to_thread(client_side.wrap_socket, there, server_hostname="localhost"),
+        )
+        with client:
+            await test(link, client)
+        await link.until_lost()
+        assert link.clock.pending == 0
+        assert raised == []
+
+    def run(loop: str, version: ssl.TLSVersion) -> None:
+        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+            runner.run(scenario(version))
+
+    versions = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+    run.__name__ = test.__name__
+    return pytest.mark.parametrize("version", versions)(pytest.mark.parametrize("loop", LOOPS)(run))
+
+
+def read_all(client: ssl.SSLSocket) -> bytes:
+    """All that comes until the server has said goodbye; a mere end is an error (RFC 8446, 6.1)."""
+    client.settimeout(PATIENCE)
+    received = b""
+    while data := client.recv(65_536):
+        received += data
+    return received
+
+
+@over_tls
+async def test_over_tls_unread_input_does_not_take_the_last_answer_with_it(
+    link: Link, client: ssl.SSLSocket
+) -> None:
+    link.stream.pause_reading()
+    sending = asyncio.create_task(asyncio.to_thread(client.sendall, MUCH))
+    await settle()
+    link.stream.write(b"413 Content Too Large")
+    link.stream.close(linger=True)
+    # It sends to its end, and only then reads.
+    await sending
+    assert await asyncio.to_thread(read_all, client) == b"413 Content Too Large"
+    await settle()
+    assert not link.lost
+    assert link.receiver.received == b""
+
+
+@over_tls
+async def test_over_tls_a_goodbye_among_what_is_unread_ends_a_lingering_close(
+    link: Link, client: ssl.SSLSocket
+) -> None:
+    link.stream.pause_reading()
+    client.setblocking(False)
+    client.sendall(b"unread")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.unwrap()
+    await settle()
+    link.stream.write(b"answer")
+    link.stream.close(linger=True)
+    await link.until_lost()
+    assert link.receiver.received == b""
+
+
+@over_tls
+async def test_over_tls_a_lingering_close_ends_when_its_time_is_over(
+    link: Link, client: ssl.SSLSocket
+) -> None:
+    link.stream.write(b"answer")
+    link.stream.close(linger=True)
+    assert await asyncio.to_thread(read_all, client) == b"answer"
+    link.clock.advance(LIMITS.linger_timeout - RESOLUTION)
+    await asyncio.to_thread(client.sendall, b"I go on")
+    await settle()
+    assert not link.lost
+    link.clock.advance(2 * RESOLUTION)
+    await link.until_lost()
+
+
+@over_tls
+async def test_over_tls_a_peer_that_does_not_answer_the_goodbye_is_not_waited_for(
+    link: Link, client: ssl.SSLSocket
+) -> None:
+    link.stream.write(b"answer")
+    link.stream.close()
+    await settle()
+    link.clock.advance(LIMITS.linger_timeout - RESOLUTION)
+    await settle()
+    assert not link.lost
+    link.clock.advance(2 * RESOLUTION)
+    await link.until_lost()
+    assert await asyncio.to_thread(read_all, client) == b"answer"
+
+
+@over_tls
+async def test_over_tls_the_answer_to_the_goodbye_ends_the_connection(
+    link: Link, client: ssl.SSLSocket
+) -> None:
+    link.stream.write(b"answer")
+    link.stream.close()
+    assert await asyncio.to_thread(read_all, client) == b"answer"
+    await asyncio.to_thread(client.unwrap)
+    await link.until_lost()
+    assert link.receiver.happened == ["connected", "connection_lost", "lost"]
+
+
+@over_tls
+async def test_over_tls_a_peer_that_reads_what_waits_is_given_its_time(
+    link: Link, client: ssl.SSLSocket
+) -> None:
+    written = b""
+    while link.stream.unsent <= LIMITS.write_buffer:
+        link.stream.write(b"x" * 65_536)
+        written += b"x" * 65_536
+        await settle()
+    link.stream.close()
+    reading = asyncio.create_task(asyncio.to_thread(read_all, client))
+    async with asyncio.timeout(PATIENCE):
+        while link.stream.unsent:
+            await asyncio.sleep(0)
+    link.clock.advance(LIMITS.write_timeout + RESOLUTION)
+    await settle()
+    assert not link.lost
+    assert await reading == written
+    link.clock.advance(LIMITS.linger_timeout + RESOLUTION)
     await link.until_lost()
 
 
