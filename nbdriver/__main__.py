@@ -274,12 +274,15 @@ def _invite(server: Server) -> None:
     place = "localhost" if port is None else _reachable(host, port)
     event = '{"post_type": "message", "message_type": "private", "user_id": 42, "message": "hello"}'
     fields = ["-H", "X-Self-ID: 10001", "-H", "Content-Type: application/json"]
-    post = ["curl", "-i", *socket, f"http://{place}/onebot/", *fields, "-d", event]
+    # A certificate need not be for this address, and not from somebody whom curl knows.
+    options = ["-i", *socket] if server.scheme == "http" else ["-i", "--insecure", *socket]
+    post = ["curl", *options, f"{server.scheme}://{place}/onebot/", *fields, "-d", event]
     print(
         "\nAn echo bot is listening. Post it an event, from another terminal (it answers 204):\n\n"
         f"  {_command_line(post, sys.platform)}\n\n"
         "or let a OneBot v11 client connect to it by reverse WebSocket (Universal):\n\n"
-        f"  ws://{place}/onebot/ws{f', over unix:{host}' if socket else ''}\n\n"
+        f"  {server.scheme.replace('http', 'ws')}://{place}/onebot/ws"
+        f"{f', over unix:{host}' if socket else ''}\n\n"
         "A web page from elsewhere is refused, unless --allowed-origins names it.\n"
         "Ctrl-C ends it.\n",
         flush=True,

@@ -278,6 +278,26 @@ class ServerConfig:
     )
     backlog: int = _setting(2048, units.BACKLOG, "connections that the system keeps waiting")
 
+    tls_certificate: str | None = _setting(
+        None, units.optional(units.PATH), "file with the certificate chain (PEM); null: no TLS"
+    )
+    tls_key: str | None = _setting(
+        None, units.optional(units.PATH), "file with its private key; null: it stands there too"
+    )
+    tls_key_password: str | None = _setting(
+        None, units.TEXT_OR_UNSET, "what opens the private key, if it is encrypted"
+    )
+    tls_client_ca: str | None = _setting(
+        None, units.optional(units.PATH), "file with who may sign clients' certificates (PEM)"
+    )
+    tls_client_certificates: str = _setting(
+        "none",
+        units.one_of("none", "optional", "required"),
+        "of clients: none, optional or required",
+    )
+    proxy_protocol: bool = _setting(
+        False, units.FLAG, "each connection must begin with a header of the PROXY protocol"
+    )
     trusted_proxies: tuple[str, ...] = _setting(
         (), units.PEERS, "who is believed about clients: addresses, networks, `unix` or `*`"
     )
@@ -346,6 +366,12 @@ class ServerConfig:
         for item in fields(self):
             setting = Setting(item.name, getattr(self, item.name), "as a keyword argument")
             object.__setattr__(self, item.name, setting.read(item.metadata["kind"]))
+
+    def __repr__(self) -> str:
+        """All settings, secrets as `***`."""
+        values = ((item.name, getattr(self, item.name)) for item in fields(self))
+        shown = (f"{name}={units.masked(name, value)!r}" for name, value in values)
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     @classmethod
     def from_config(

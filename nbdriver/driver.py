@@ -29,6 +29,11 @@ Hook = TypeVar("Hook", bound=Callable[..., Any])
 #: What uvicorn's keywords are called here; NoneBot users pass them to `run`.
 _UVICORN_NAMES = {
     "forwarded_allow_ips": "trusted_proxies",
+    "ssl_ca_certs": "tls_client_ca",
+    "ssl_cert_reqs": "tls_client_certificates",
+    "ssl_certfile": "tls_certificate",
+    "ssl_keyfile": "tls_key",
+    "ssl_keyfile_password": "tls_key_password",
     "timeout_graceful_shutdown": "shutdown_timeout",
     "timeout_keep_alive": "idle_timeout",
     "ws_max_size": "max_message",
@@ -288,6 +293,9 @@ def _understand(keywords: Mapping[str, Any]) -> dict[str, Any]:
     for name, scheme in (("uds", "unix"), ("fd", "fd")):
         if (place := settings.pop(name, None)) is not None:
             settings["listen"] = f"{scheme}:{place}"
+    # There it is a number of the module ssl, as which 0 to 2 mean the same.
+    if isinstance(number := keywords.get("ssl_cert_reqs"), int) and 0 <= number <= 2:
+        settings["tls_client_certificates"] = ("none", "optional", "required")[number]
     if "loop" in settings:
         settings["uvloop"] = settings.pop("loop") != "asyncio"
     # Here uvicorn's name is ours too, but says only whether there is such a header.

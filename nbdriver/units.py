@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ __all__ = [
     "LOG_LEVEL",
     "NAMES",
     "ORIGINS",
+    "PATH",
     "PEERS",
     "PORT",
     "SECONDS",
@@ -44,6 +46,7 @@ __all__ = [
     "json_or_text",
     "log_levels",
     "masked",
+    "one_of",
     "optional",
 ]
 
@@ -154,6 +157,19 @@ def optional(kind: Kind) -> Kind:
     return Kind(f"{kind.type} or null", f"{kind.expected}, or null", parse, as_text)
 
 
+def one_of(*words: str) -> Kind:
+    """One of these words, in any case."""
+    expected = f"{', '.join(words[:-1])} or {words[-1]}"
+
+    def parse(value: object) -> str:
+        word = _text(value).strip().lower()
+        if word not in words:
+            raise ValueError
+        return word
+
+    return Kind("text", expected, parse)
+
+
 def json_or_text(text: str) -> object:
     """The value that `text` is in JSON (RFC 8259, so without NaN and infinities), else `text`."""
     try:
@@ -189,6 +205,13 @@ def _host(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or re.search(r"[\s/]", value.strip()):
         raise ValueError
     return value.strip()
+
+
+def _path(value: object) -> str:
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(path, str) or not path:
+        raise ValueError
+    return path
 
 
 def _header_value(value: object) -> str:
@@ -339,6 +362,7 @@ TEXT = Kind("text", "text", _text)
 TEXT_OR_UNSET = Kind("text", "text", _text_or_unset, lambda value: _text_or_unset(value) or "")
 HOST = Kind("text", "an IP address or a host name, such as 127.0.0.1", _host)
 HEADER_VALUE = Kind("text", "printable ASCII text, not empty", _header_value)
+PATH = Kind("text", "the path of a file", _path)
 FLAG = Kind("true or false", "true or false", _flag)
 PORT = Kind("number", "a whole number from 0 to 65535", _whole_between(0, 65535))
 BACKLOG = Kind("number", "a whole number from 1 to 65535", _whole_between(1, 65535))

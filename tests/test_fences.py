@@ -24,10 +24,10 @@ TABLE = ROOT / "docs" / "architecture.md"
 ONLY_IN = {
     "h11": ("wire/", "client/"),
     "wsproto": ("wire/", "net/websocket"),
-    "socket": ("net/stream", "net/binding", "net/sockets", "net/server"),
-    "ssl": ("net/stream", "net/sockets", "net/server"),
+    "socket": ("net/stream", "net/arrivals", "net/binding", "net/sockets", "net/server"),
+    "ssl": ("net/stream", "net/tls", "net/sockets", "net/server"),
     "selectors": ("net/stream", "net/sockets", "net/server"),
-    "asyncio transports": ("net/stream", "net/sockets", "net/server"),
+    "asyncio transports": ("net/stream", "net/arrivals", "net/sockets", "net/server"),
     "nonebot": ("nonebot/",),
     "pydantic": ("nonebot/",),
     "loguru": ("nonebot/",),

@@ -230,6 +230,7 @@ class HTTPConnection:
             head.target,
             Headers.from_bytes(head.fields),
             http_version=head.http_version,
+            scheme="http" if self._stream.info("ssl_object") is None else "https",
             client=self._client,
             connection=self,
         )

@@ -11,8 +11,9 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
@@ -25,12 +26,14 @@ from ..wire.frames import FrameLimits
 from ..wire.head import HeadLimits
 from ..wire.origin import OriginRules
 from ..wire.proxy import Family, TrustedProxies
+from .arrivals import ArrivalLimits, Arrivals
 from .binding import SocketAddress, bind
 from .clock import Clock, LoopClock
 from .http11 import Connection, Context, HTTPConnection, HTTPLimits
 from .sockets import Listener
 from .stream import Stream, StreamLimits
 from .tasks import Tasks
+from .tls import TLS
 from .websocket import WebSocketLimits
 
 __all__ = ["FORCED", "MOMENT", "NOT_STARTED", "Server", "run"]
@@ -44,6 +47,8 @@ NOT_STARTED = 3
 MOMENT = 0.1
 """Seconds that what is cut off gets at least to end properly, even if the stop is forced."""
 
+#: The signals that ask a program to end.
+_STOPPING = ("SIGINT", "SIGTERM", "SIGBREAK")
 #: The part of `shutdown_timeout` that is kept for when the time is over: for the shut-down hooks,
 _RESERVE = 1 / 6
 #: and of that the part in which what is cut off may still end properly,
@@ -94,12 +99,15 @@ class Server:
         self._application = application
         self._config = config
         self._listeners: list[Listener] = []
+        self._arrivals: Arrivals | None = None
+        self._tls: TLS | None = None
         self._connections = _Connections()
         self._tasks = Tasks()
         self._stop_asked = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
         self._patience: asyncio.Timeout | None = None
         self._end = 0.0
+        self._most = config.max_connections
         self._full = False
         self.addresses: list[SocketAddress] = []
         """Host and port of every address that it listens on; a Unix socket's path and None."""
@@ -125,41 +133,69 @@ class Server:
         return self
 
     async def _listen(self) -> None:
-        sockets = await bind(self._config)
+        config = self._config
+        self._tls = TLS.of(config)
+        self._arrivals = Arrivals(
+            self._stream,
+            self._clock,
+            limits=_arrival_limits(config),
+            tls=self._tls,
+            is_proxy=self._context.proxies.is_trusted if config.proxy_protocol else None,
+        )
+        sockets = await bind(config)
         # What the listeners start, and all that is called by it, knows by this where it belongs.
         outside = _called_by.set(self)
-        self._listeners = [Listener(bound, self._stream, self._clock) for bound in sockets]
+        self._listeners = [Listener(bound, self._take, self._clock) for bound in sockets]
         _called_by.reset(outside)
         self.addresses = [listener.address for listener in self._listeners]
-        logger.info("Listening on %s", ", ".join(_place(*address) for address in self.addresses))
+        where = (_place(self.scheme, *address) for address in self.addresses)
+        logger.info("Listening on %s", ", ".join(where))
 
-    def _stream(self) -> Stream:
-        lost = self._connections.__delitem__
-        return Stream(self._connected, lost, self._clock, _stream_limits(self._config))
+    @property
+    def scheme(self) -> str:
+        """What a URL of this server begins with: "https" with a certificate, else "http"."""
+        return "http" if self._config.tls_certificate is None else "https"
+
+    def reload(self) -> bool:
+        """Read the certificates anew; connections that there are go on with the old ones.
+
+        Gives False, and logs why, if they cannot be used: then the old ones stay. Where there are
+        none, there is nothing to do.
+        """
+        return self._tls is None or self._tls.reload()
+
+    def _stream(self, peername: object) -> Stream:
+        lost, limits = self._connections.__delitem__, _stream_limits(self._config)
+        return Stream(self._connected, lost, self._clock, limits, peername)
+
+    def _take(self, accepted: socket.socket, peername: object) -> None:
+        """Make a connection of an accepted socket, as far as there may be more of them."""
+        assert self._arrivals is not None
+        if len(self._arrivals) + len(self._connections) < self._most + _TURNED_AWAY:
+            self._arrivals.take(accepted, peername)
+        else:
+            self._tell_that_it_is_full()
+            accepted.close()
 
     def _connected(self, stream: Stream) -> Connection:
         connection = HTTPConnection(stream, self._context)
-        beyond = len(self._connections) - self._config.max_connections
+        is_one_too_many = len(self._connections) >= self._most
         self._connections[stream] = connection
-        if beyond >= 0:
-            self._turn_away(stream, connection, beyond)
+        if is_one_too_many:
+            self._tell_that_it_is_full()
+            reason = "the server has as many connections as it may have; try again later"
+            connection.refuse(HTTPError(503, reason, [("Retry-After", "5")]))
         else:
             self._full = False
         return connection
 
-    def _turn_away(self, stream: Stream, connection: HTTPConnection, beyond: int) -> None:
-        """Refuse a connection that is one too many, as long as there are few such."""
+    def _tell_that_it_is_full(self) -> None:
+        """Once for each time that it becomes so."""
         if not self._full:
             self._full = True
             logger.warning(
-                "%d connections, as many as max_connections allows: more are refused",
-                self._config.max_connections,
+                "%d connections, as many as max_connections allows: more are refused", self._most
             )
-        if beyond < _TURNED_AWAY:
-            reason = "the server has as many connections as it may have; try again later"
-            connection.refuse(HTTPError(503, reason, [("Retry-After", "5")]))
-        else:
-            stream.abort()
 
     # Stopping.
 
@@ -250,8 +286,7 @@ class Server:
 
     async def _finish(self) -> None:
         """Let everything come to its end, in this order."""
-        for listener in self._listeners:
-            await listener.close()
+        await self._close_the_door()
         # Requests that have begun are answered, and their events accepted.
         await self._shut_down(HTTPConnection)
         # Accepted events run to their end, while their WebSockets are still there to answer.
@@ -261,6 +296,13 @@ class Server:
         # What follows from the end of the connections: the disconnect hooks.
         await self._application.drain()
 
+    async def _close_the_door(self) -> None:
+        """Take no connection any more; safe to repeat."""
+        for listener in self._listeners:
+            await listener.close()
+        if self._arrivals is not None:
+            await self._arrivals.close()
+
     async def _shut_down(self, kind: type[object]) -> None:
         for connection in self._connections.of(kind):
             connection.shut_down()
@@ -268,8 +310,7 @@ class Server:
 
     async def _cut_off(self) -> None:
         """End what is left, and name it in the log; a handler that goes on is left behind."""
-        for listener in self._listeners:
-            await listener.close()
+        await self._close_the_door()
         await self._wait_for(self._time_left * _FAREWELL, self._farewell())
         await self._abort()
 
@@ -330,11 +371,11 @@ def _context(
     )
 
 
-def _place(host: str, port: int | None) -> str:
+def _place(scheme: str, host: str, port: int | None) -> str:
     """An address as the log tells it."""
     if port is None:
         return f"unix:{host}"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _stream_limits(config: ServerConfig) -> StreamLimits:
@@ -343,6 +384,10 @@ def _stream_limits(config: ServerConfig) -> StreamLimits:
         write_timeout=config.write_timeout,
         linger_timeout=config.linger_timeout,
     )
+
+
+def _arrival_limits(config: ServerConfig) -> ArrivalLimits:
+    return ArrivalLimits(arrival_timeout=config.head_timeout, shutdown_timeout=config.write_timeout)
 
 
 # The main program.
@@ -424,7 +469,10 @@ async def _main(
         if starting is not None:
             starting.cancel()
 
-    with _Signals(stop):
+    handlers: dict[str, Callable[[], object]] = dict.fromkeys(_STOPPING, stop)
+    if config.tls_certificate is not None:
+        handlers["SIGHUP"] = server.reload
+    with _Signals(handlers):
         try:
             async with server:
                 starting = None
@@ -442,29 +490,32 @@ async def _main(
 
 
 class _Signals:
-    """Calls `stop` on the signals that ask a program to end, while its block runs."""
+    """Calls the handlers of signals, by their names, while its block runs."""
 
-    def __init__(self, stop: Callable[[], None]) -> None:
-        self._stop = stop
+    def __init__(self, handlers: Mapping[str, Callable[[], object]]) -> None:
+        self._handlers = handlers
         self._loop = asyncio.get_running_loop()
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> None:
-        names = ("SIGINT", "SIGTERM", "SIGBREAK")
         try:
-            for number in [getattr(signal, name) for name in names if hasattr(signal, name)]:
+            for name, handler in self._handlers.items():
+                number = getattr(signal, name, None)
+                # Each platform has some of them.
+                if number is None:
+                    continue
                 previous = signal.getsignal(number)
-                self._install(number)
+                self._install(number, handler)
                 self._previous[number] = previous
         except (ValueError, RuntimeError):
             logger.debug("signals are left alone outside of the main thread")
 
-    def _install(self, number: signal.Signals) -> None:
+    def _install(self, number: signal.Signals, handler: Callable[[], object]) -> None:
         try:
-            self._loop.add_signal_handler(number, self._stop)
+            self._loop.add_signal_handler(number, handler)
         except NotImplementedError:
             # Windows: event loops have no signal handlers there.
-            signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(self._stop))
+            signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(handler))
 
     def __exit__(self, *_: object) -> None:
         for number, previous in self._previous.items():

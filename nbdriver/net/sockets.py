@@ -11,7 +11,6 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
-from functools import partial
 
 from .binding import SocketAddress, address_of
 from .clock import Clock
@@ -47,16 +46,14 @@ class Listener:
     """
 
     def __init__(
-        self, listening: socket.socket, protocol: Callable[[], asyncio.Protocol], clock: Clock
+        self, listening: socket.socket, take: Callable[[socket.socket, object], None], clock: Clock
     ) -> None:
-        """`protocol` makes what a connection's transport talks to."""
+        """`take` is given each accepted socket, with its peer's address, to make a connection."""
         self._socket = listening
-        self._protocol = protocol
+        self._take = take
         self._loop = asyncio.get_running_loop()
         self._tasks = Tasks()
         self._accepting: asyncio.Task[None] | None = None
-        self._unconnected: set[socket.socket] = set()
-        """Sockets that were accepted and have no transport yet that would close them."""
         self._failing = False
         self._pause = clock.deadline(self._start)
         self.address: SocketAddress = address_of(listening)
@@ -87,7 +84,7 @@ class Listener:
         """Take what waits in the backlog."""
         for _ in range(_BURST):
             try:
-                accepted, _ = self._socket.accept()
+                accepted, peername = self._socket.accept()
             except BlockingIOError:
                 break
             except OSError as error:
@@ -95,17 +92,17 @@ class Listener:
                     self._loop.remove_reader(self._socket)
                     break
             else:
-                self._take(accepted)
+                self._accepted(accepted, peername)
 
     async def _accept_each(self) -> None:
         while True:
             try:
-                accepted, _ = await self._loop.sock_accept(self._socket)
+                accepted, peername = await self._loop.sock_accept(self._socket)
             except OSError as error:
                 if self._fails(error):
                     break
             else:
-                self._take(accepted)
+                self._accepted(accepted, peername)
 
     def _fails(self, error: OSError) -> bool:
         """Whether an error is not just a client's that has left; then go on after a pause."""
@@ -117,24 +114,8 @@ class Listener:
         self._pause.set(_PAUSE)
         return True
 
-    def _take(self, accepted: socket.socket) -> None:
+    def _accepted(self, accepted: socket.socket, peername: object) -> None:
         if self._failing:
             self._failing = False
             logger.warning("connections are accepted again")
-        self._unconnected.add(accepted)
-        cause = "a connection that was accepted"
-        self._tasks.start(self._connect(accepted), cause, partial(self._see_off, accepted))
-
-    async def _connect(self, accepted: socket.socket) -> None:
-        try:
-            await self._loop.connect_accepted_socket(self._protocol, accepted)
-        except OSError as error:
-            logger.debug("a connection was gone before it had begun: %s", error)
-        else:
-            self._unconnected.discard(accepted)
-
-    def _see_off(self, accepted: socket.socket) -> None:
-        """Close what did not become a connection: the task may not even have begun."""
-        if accepted in self._unconnected:
-            self._unconnected.discard(accepted)
-            accepted.close()
+        self._take(accepted, peername)

@@ -22,6 +22,7 @@ from support.loops import LOOPS, on_each_loop
 from support.peer import PATIENCE, Peer, answers, settle
 
 from nbdriver.config import ServerConfig
+from nbdriver.net.arrivals import Arrivals
 from nbdriver.net.binding import bind, listen
 from nbdriver.net.clock import VirtualClock
 from nbdriver.net.sockets import Listener
@@ -56,7 +57,8 @@ class House:
     def __init__(self, listening: socket.socket | None = None) -> None:
         self.clock = VirtualClock()
         self.guests: list[Accepted] = []
-        self.listener = Listener(listening or listening_socket(), self.protocol, self.clock)
+        self.arrivals = Arrivals(lambda _: self.protocol(), self.clock)
+        self.listener = Listener(listening or listening_socket(), self.arrivals.take, self.clock)
         self.clients: list[Peer] = []
 
     def protocol(self) -> Accepted:
@@ -77,6 +79,7 @@ class House:
 
     async def close(self) -> None:
         await self.listener.close()
+        await self.arrivals.close()
         for each in (*self.clients, *self.guests):
             if not each.lost:
                 each.transport.abort()
@@ -257,7 +260,7 @@ async def test_a_connection_that_cannot_be_made_is_closed_and_the_next_is_taken(
     await it.close()
     ours = [record for record in caplog.records if record.name.startswith("nbdriver")]
     assert [(record.levelname, record.getMessage()) for record in ours] == [
-        ("DEBUG", "a connection was gone before it had begun: [Errno 22] gone")
+        ("DEBUG", "a connection ended before it had begun: [Errno 22] gone")
         if isinstance(error, OSError)
         else ("ERROR", "a connection that was accepted: failed")
     ]
@@ -409,6 +412,7 @@ async def test_of_connections_that_come_at_the_close_each_is_served_or_ended(tur
         for _ in range(turns):
             await asyncio.sleep(0)
         await it.listener.close()
+        await it.arrivals.close()
         taken = len(it.guests)
         await settle()
         assert len(it.guests) == taken

@@ -13,6 +13,7 @@ import socket
 import sys
 
 from nbdriver.config import ServerConfig
+from nbdriver.net.arrivals import Arrivals
 from nbdriver.net.binding import bind
 from nbdriver.net.clock import VirtualClock
 from nbdriver.net.sockets import Listener
@@ -45,7 +46,8 @@ async def main() -> None:
     await warm_up()
     (bound,) = await bind(ServerConfig(port=0, backlog=5))
     clock = VirtualClock()
-    listener = Listener(bound, Accepted, clock)
+    arrivals = Arrivals(lambda _: Accepted(), clock)
+    listener = Listener(bound, arrivals.take, clock)
     with socket.socket() as client:
         used = use_up()
         client.connect(listener.address)
