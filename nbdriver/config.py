@@ -285,7 +285,7 @@ class ServerConfig:
         None, units.optional(units.PATH), "file with its private key; null: it stands there too"
     )
     tls_key_password: str | None = _setting(
-        None, units.TEXT_OR_UNSET, "what opens the private key, if it is encrypted"
+        None, units.optional(units.TEXT), "what opens the private key, if it is encrypted"
     )
     tls_client_ca: str | None = _setting(
         None, units.optional(units.PATH), "file with who may sign clients' certificates (PEM)"

@@ -525,6 +525,36 @@ def test_each_described_default_of_the_server_is_read_as_that_default() -> None:
     assert all(row.type and row.doc for row in rows)
 
 
+def test_a_path_may_be_text_or_a_path_but_not_empty() -> None:
+    for value in (Path("a/b.pem"), "a/b.pem"):
+        assert ServerConfig.from_config(None, {}, tls_key=value).tls_key == str(Path("a/b.pem"))
+    for wrong in ("", 1, b"a", PathOfBytes()):
+        with pytest.raises(ConfigError, match="expected the path of a file, or null; came "):
+            ServerConfig.from_config(None, {}, tls_certificate=wrong)
+
+
+class PathOfBytes:
+    """A path of bytes, which would be no text in a message."""
+
+    def __fspath__(self) -> bytes:
+        return b"a"
+
+
+def test_a_choice_is_one_of_its_words_in_any_case() -> None:
+    config = ServerConfig.from_config(None, {"NBDRIVER_TLS_CLIENT_CERTIFICATES": " Optional "})
+    assert config.tls_client_certificates == "optional"
+    with pytest.raises(ConfigError, match="expected none, optional or required; came 'always'"):
+        ServerConfig.from_config(None, {}, tls_client_certificates="always")
+
+
+def test_a_server_configuration_does_not_show_its_secrets() -> None:
+    shown = repr(ServerConfig(tls_certificate="cert.pem", tls_key_password="sesame"))
+    assert shown.startswith("ServerConfig(host='127.0.0.1', port=8080, ")
+    assert "tls_certificate='cert.pem'" in shown
+    assert "tls_key_password='***'" in shown
+    assert "sesame" not in shown
+
+
 def test_a_row_says_name_kind_default_and_purpose() -> None:
     rows = {row.name: row for row in ServerConfig.describe()}
     assert rows["NBDRIVER_MAX_BODY"] == (

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from support.websockets import MemoryWebSocket
 from nbdriver import ConfigError, Driver, Headers, Request, Response, StartupError
 from nbdriver.asgi import ASGIApplication
 from nbdriver.config import Config, Env
+from nbdriver.driver import _understand
 from nbdriver.net.server import Server
 
 
@@ -460,8 +462,8 @@ def test_a_setting_of_no_use_is_an_error_at_once() -> None:
         driver.run(max_body=-1)
     with pytest.raises(ConfigError, match=r"^unix_socket_mode as a keyword argument: expected "):
         driver.run(unix_socket_mode=0o660)
-    with pytest.raises(ConfigError, match=r"^ssl_certfile as a keyword argument: no such setting"):
-        driver.run(ssl_certfile="cert.pem")
+    with pytest.raises(ConfigError, match=r"^ssl_ciphers as a keyword argument: no such setting"):
+        driver.run(ssl_ciphers="ALL")
     with pytest.raises(ConfigError, match=r"^NBDRIVER_MAX_BODY"):
         make_driver(nbdriver_max_body="much")
 
@@ -586,6 +588,8 @@ def test_keywords_of_uvicorn_are_understood(lines: Callable[[], list[str]]) -> N
         ({"timeout_graceful_shutdown": None}, "shutdown_timeout", 30),
         ({"forwarded_allow_ips": None}, "trusted_proxies", ()),
         ({"forwarded_allow_ips": "*"}, "trusted_proxies", ("*",)),
+        ({"ssl_certfile": None}, "tls_certificate", None),
+        ({"ssl_cert_reqs": ssl.CERT_NONE}, "tls_client_certificates", "none"),
     ],
 )
 def test_values_that_mean_something_else_to_uvicorn_mean_it_here(
@@ -606,6 +610,20 @@ def test_uvicorns_uds_and_fd_are_places_to_listen_at(
         driver.run(ready=stop, uds=None, fd=inherited.fileno())
         assert driver._server_config.listen == (f"fd:{inherited.fileno()}",)
         assert f"Listening on http://127.0.0.1:{inherited.getsockname()[1]}" in lines()
+
+
+def test_uvicorns_keywords_for_tls_are_ours_under_other_names() -> None:
+    names = ["ssl_certfile", "ssl_keyfile", "ssl_keyfile_password", "ssl_ca_certs"]
+    assert _understand({**dict.fromkeys(names, "a"), "ssl_cert_reqs": ssl.CERT_REQUIRED}) == {
+        "tls_certificate": "a",
+        "tls_key": "a",
+        "tls_key_password": "a",
+        "tls_client_ca": "a",
+        "tls_client_certificates": "required",
+    }
+    assert _understand({"ssl_cert_reqs": 1}) == {"tls_client_certificates": "optional"}
+    # What is none of these numbers is refused as a setting.
+    assert _understand({"ssl_cert_reqs": 3}) == {"tls_client_certificates": 3}
 
 
 def test_keywords_of_uvicorn_without_a_meaning_here_are_one_warning(

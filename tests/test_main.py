@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import io
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support.certificates import write_certificate
 from support.program import PATIENCE, platform, program
 
 import nbdriver
@@ -68,6 +70,20 @@ async def test_the_demo_answers_204_to_the_very_command_that_it_prints(tmp_path:
         assert await demo.ended() == 0
     assert "Traceback" not in demo.err
     assert demo.err.endswith("Stopped\n")
+
+
+async def test_the_demo_with_a_certificate_prints_what_works_with_it(tmp_path: Path) -> None:
+    certificate = str(write_certificate(tmp_path / "certificate.pem"))
+    async with program(*DEMO, "--tls-certificate", certificate, cwd=tmp_path) as demo:
+        command = (await demo.read_out(r"(?m)^  (curl .*)$"))[1]
+        curl = await asyncio.create_subprocess_exec(
+            *shlex.split(command), "--silent", stdout=asyncio.subprocess.PIPE
+        )
+        answer, _ = await curl.communicate()
+        assert answer.startswith(b"HTTP/1.1 204 No Content\r\n")
+        await demo.read_out(r"(?m)^  wss://127\.0\.0\.1:\d+/onebot/ws$")
+        demo.interrupt()
+        assert await demo.ended() == 0
 
 
 async def test_the_demo_echoes_what_comes_to_the_websocket_that_it_prints(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -69,7 +70,7 @@ def running(script: Path) -> Iterator[str]:
         assert process.stderr is not None
         try:
             log = process.stderr.readline()
-            listening = re.search(r"http://127\.0\.0\.1:(\d+)", log)
+            listening = re.search(r"https?://127\.0\.0\.1:(\d+)", log)
             assert listening, log + process.stderr.read()
             yield listening[1]
         finally:
@@ -148,6 +149,24 @@ def test_the_make_commands_are_there() -> None:
     assert commands == ["make run\n", "make test\n"]
     for command in commands:
         subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, check=True)
+
+
+def test_the_certificate_for_tests_is_served_as_configured(echo_bot: Path) -> None:
+    (command,) = (text for text in blocks("sh") if text.startswith("openssl"))
+    folder = echo_bot.parent
+    subprocess.run(shlex.split(command), cwd=folder, capture_output=True, check=True, timeout=60)
+    (settings,) = (text for text in blocks("ini") if "TLS" in text)
+    (folder / ".env").write_text(settings, "utf-8")
+    context = ssl.create_default_context(cafile=folder / "certificate.pem")
+    with (
+        running(echo_bot) as port,
+        connect(
+            f"wss://localhost:{port}/onebot/ws",
+            ssl=context,
+            additional_headers={"X-Self-ID": "10001"},
+        ) as websocket,
+    ):
+        websocket.send(json.dumps({"post_type": "meta_event"}))
 
 
 def test_the_program_that_embeds_the_driver_tells_its_address(tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ async def serving(driver: Driver | None = None, **settings: Any) -> AsyncIterato
     async with echo.driver.serve(**settings) as server:
         echo.server = server
         ((host, port),) = server.addresses
-        echo.http, echo.ws = f"http://{host}:{port}/echo", f"ws://{host}:{port}/echo/ws"
+        echo.http = f"{server.scheme}://{host}:{port}/echo"
+        echo.ws = f"{server.scheme.replace('http', 'ws')}://{host}:{port}/echo/ws"
         yield echo
     # Whatever the clients did, the stop was a clean one.
     assert not server.forced

@@ -71,7 +71,11 @@ class Program:
 
     def interrupt(self) -> None:
         """What Ctrl-C does."""
-        self._process.send_signal(signal.SIGINT)
+        self.signal(signal.SIGINT)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
 
     async def ended(self) -> int:
         """Wait until it has ended, read the rest of what it said, and give its exit code."""
