@@ -13,10 +13,9 @@ import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import websockets
@@ -54,13 +53,15 @@ def replaced(text: str, changes: Mapping[str, str]) -> str:
 class Proxy:
     """A proxy as we show it: `configure` gives its arguments and environment.
 
-    It is given a folder, the listening socket and the bot's port.
+    It is given a folder, the listening socket and where the bot is; before the path of a Unix
+    socket stands `unix`.
     """
 
     name: str
     command: str
     bot_settings: dict[str, str]
-    configure: Callable[[Path, socket.socket, int], tuple[list[str], dict[str, str]]]
+    configure: Callable[[Path, socket.socket, str], tuple[list[str], dict[str, str]]]
+    unix: str = ""
 
     @property
     def missing(self) -> bool:
@@ -76,14 +77,14 @@ class Proxy:
         return self.name
 
 
-def _nginx(folder: Path, listening: socket.socket, port: int) -> tuple[list[str], dict[str, str]]:
+def _nginx(folder: Path, listening: socket.socket, bot: str) -> tuple[list[str], dict[str, str]]:
     (block,) = shown("nginx")
     place = f"127.0.0.1:{listening.getsockname()[1]}"
     paths = "".join(
         f"{name}_temp_path {folder}/{name};\n"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    block = replaced(block, {"listen 80": f"listen {place}", "127.0.0.1:8080": f"127.0.0.1:{port}"})
+    block = replaced(block, {"listen 80": f"listen {place}", "127.0.0.1:8080": bot})
     path = folder / "nginx.conf"
     path.write_text(
         # As root its workers would be nobody, who may not enter the folder.
@@ -97,11 +98,11 @@ def _nginx(folder: Path, listening: socket.socket, port: int) -> tuple[list[str]
 
 
 def _haproxy(
-    folder: Path, listening: socket.socket, port: int, block: str | None = None
+    folder: Path, listening: socket.socket, bot: str, block: str | None = None
 ) -> tuple[list[str], dict[str, str]]:
     block = replaced(
         shown("haproxy")[0] if block is None else block,
-        {"bind :80": f"bind fd@{listening.fileno()}", "127.0.0.1:8080": f"127.0.0.1:{port}"},
+        {"bind :80": f"bind fd@{listening.fileno()}", "127.0.0.1:8080": bot},
     )
     path = folder / "haproxy.cfg"
     path.write_text(f"global\n    maxconn 100\n{block}", "utf-8")
@@ -109,20 +110,24 @@ def _haproxy(
 
 
 def _haproxy_forwarded(
-    folder: Path, listening: socket.socket, port: int
+    folder: Path, listening: socket.socket, bot: str
 ) -> tuple[list[str], dict[str, str]]:
     block, line = shown("haproxy")
     lines = [each for each in block.splitlines() if "forwardfor" not in each]
     first, second = (number for number, each in enumerate(lines) if "X-Forwarded-" in each)
     lines[first : second + 1] = line.splitlines()
-    return _haproxy(folder, listening, port, "\n".join(lines) + "\n")
+    return _haproxy(folder, listening, bot, "\n".join(lines) + "\n")
 
 
-_X_FORWARDED, _FORWARDED = (settings(text) for text in shown("ini") if "PROXIES" in text)
+_X_FORWARDED, _FORWARDED, _UNIX = (
+    settings(text) for text in shown("ini") if "TRUSTED_PROXIES" in text
+)
 PROXIES = (
     Proxy("nginx", "nginx", _X_FORWARDED, _nginx),
     Proxy("haproxy", "haproxy", _X_FORWARDED, _haproxy),
     Proxy("haproxy-forwarded", "haproxy", _FORWARDED, _haproxy_forwarded),
+    Proxy("nginx-unix", "nginx", _UNIX, _nginx, unix="unix:"),
+    Proxy("haproxy-unix", "haproxy", _UNIX, _haproxy, unix="unix@"),
 )
 
 
@@ -131,7 +136,7 @@ class Proxied:
     """What `proxied` gives: the bot that runs, and how it is reached through the proxy."""
 
     bot: Program
-    bot_port: int
+    bot_settings: dict[str, str]
     port: int
 
     def client(self) -> httpx.AsyncClient:
@@ -167,19 +172,28 @@ class Proxied:
 @asynccontextmanager
 async def proxied(proxy: Proxy, folder: Path, **variables: str) -> AsyncIterator[Proxied]:
     """Run a bot and a proxy before it; both have ended when the block has."""
-    async with running_bot(proxy, folder, **variables) as bot:
-        port = await bot.port()
+    bot_settings = {"PORT": "0", **proxy.bot_settings, **variables}
+    path = folder / "bot.sock"
+    if proxy.unix:
+        bot_settings = {**bot_settings, "NBDRIVER_LISTEN": f"unix:{path}"}
+    async with running_bot(folder, bot_settings) as bot:
+        bot_settings["PORT"] = await listens(bot)
+        place = f"{proxy.unix}{path}" if proxy.unix else f"127.0.0.1:{bot_settings['PORT']}"
         with socket.create_server(("127.0.0.1", 0)) as listening:
             listening.set_inheritable(True)
-            arguments, environ = proxy.configure(folder, listening, port)
+            arguments, environ = proxy.configure(folder, listening, place)
             async with _running(proxy, folder, arguments, environ, listening):
-                yield Proxied(bot, port, listening.getsockname()[1])
+                yield Proxied(bot, bot_settings, listening.getsockname()[1])
 
 
-def running_bot(proxy: Proxy, folder: Path, **variables: str) -> Any:
-    """Run the bot that is told of this proxy."""
-    environ = {"PORT": "0", **proxy.bot_settings, **variables}
+def running_bot(folder: Path, environ: dict[str, str]) -> AbstractAsyncContextManager[Program]:
+    """Run the bot with these settings."""
     return program(str(_BOT), cwd=folder, **environ)
+
+
+async def listens(bot: Program) -> str:
+    """Wait until the bot listens; gives its port, 0 if it has none."""
+    return (await bot.read_err(r"Listening on (?:http://\S+:(\d+)|unix:)"))[1] or "0"
 
 
 @asynccontextmanager
