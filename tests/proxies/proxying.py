@@ -112,20 +112,35 @@ def _haproxy(
 def _haproxy_forwarded(
     folder: Path, listening: socket.socket, bot: str
 ) -> tuple[list[str], dict[str, str]]:
-    block, line = shown("haproxy")
+    block, line, _ = shown("haproxy")
     lines = [each for each in block.splitlines() if "forwardfor" not in each]
     first, second = (number for number, each in enumerate(lines) if "X-Forwarded-" in each)
     lines[first : second + 1] = line.splitlines()
     return _haproxy(folder, listening, bot, "\n".join(lines) + "\n")
 
 
-_X_FORWARDED, _FORWARDED, _UNIX = (
-    settings(text) for text in shown("ini") if "TRUSTED_PROXIES" in text
+def _haproxy_tcp(
+    folder: Path, listening: socket.socket, bot: str
+) -> tuple[list[str], dict[str, str]]:
+    return _haproxy(folder, listening, bot, shown("haproxy")[2])
+
+
+def _haproxy_tcp_version_1(
+    folder: Path, listening: socket.socket, bot: str
+) -> tuple[list[str], dict[str, str]]:
+    block = replaced(shown("haproxy")[2], {"send-proxy-v2": "send-proxy"})
+    return _haproxy(folder, listening, bot, block)
+
+
+_X_FORWARDED, _FORWARDED, _UNIX, _PROXY_PROTOCOL = (
+    settings(text) for text in shown("ini") if "PROXIES" in text or "PROXY" in text
 )
 PROXIES = (
     Proxy("nginx", "nginx", _X_FORWARDED, _nginx),
     Proxy("haproxy", "haproxy", _X_FORWARDED, _haproxy),
     Proxy("haproxy-forwarded", "haproxy", _FORWARDED, _haproxy_forwarded),
+    Proxy("haproxy-tcp", "haproxy", _PROXY_PROTOCOL, _haproxy_tcp),
+    Proxy("haproxy-tcp-version-1", "haproxy", _PROXY_PROTOCOL, _haproxy_tcp_version_1),
     Proxy("nginx-unix", "nginx", _UNIX, _nginx, unix="unix:"),
     Proxy("haproxy-unix", "haproxy", _UNIX, _haproxy, unix="unix@"),
 )

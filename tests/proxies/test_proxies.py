@@ -126,12 +126,21 @@ async def test_a_bot_that_is_started_anew_is_reached_again(proxy: Proxy, tmp_pat
                 await websocket.recv()
             assert caught.value.rcvd is not None
             assert caught.value.rcvd.code == 1001
-        assert (await client.post("/onebot/", json=EVENT)).status_code in (502, 503)
+        await nobody_answers(client)
         async with running_bot(tmp_path, server.bot_settings) as bot:
             assert await listens(bot) == server.bot_settings["PORT"]
             assert (await client.post("/onebot/", json=EVENT)).status_code == 204
             async with server.platform() as websocket:
                 assert await answered(websocket) == "hello"
+
+
+async def nobody_answers(client: httpx.AsyncClient) -> None:
+    """A proxy that speaks HTTP says so itself, one that passes TCP on hangs up."""
+    try:
+        answer = await client.post("/onebot/", json=EVENT)
+    except (httpx.RemoteProtocolError, httpx.ReadError):
+        return
+    assert answer.status_code in (502, 503)
 
 
 async def stop(server: Proxied) -> None:
