@@ -41,8 +41,8 @@ _UVICORN_NAMES = {
     "ws_ping_timeout": "ping_timeout",
     "ws_per_message_deflate": "deflate",
 }
-#: uvicorn's keywords that have no meaning here. What is left of `ssl_*` is not among them, and so an
-#: error: to serve as nobody has asked for would be no matter for a warning.
+#: uvicorn's keywords that have no meaning here. What is left of `ssl_*` is not among them, and so
+#: is an error: to serve as nobody has asked for would be no matter for a warning.
 _UVICORN_ONLY = frozenset(
     """app app_dir callback_notify date_header debug env_file factory
     h11_max_incomplete_event_size headers http interface lifespan limit_concurrency

@@ -199,7 +199,7 @@ End = Callable[[Echo], Awaitable[Peer]]
 
 
 async def ends_after_an_answer(echo: Echo) -> Peer:
-    closing = event({}).replace(b"Host: a", b"Host: a\r\nConnection: close")
+    closing = event({}).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
     return connect_in_memory(echo, Peer(), closing)
 
 

@@ -110,7 +110,7 @@ async def loaded(bot: Program) -> AsyncIterator[Loaded]:
 
 def upgrade(self_id: str) -> bytes:
     return (
-        b"GET /loaded/ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"GET /loaded/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         b"X-Self-ID: " + self_id.encode() + b"\r\n\r\n"
     )
@@ -178,7 +178,7 @@ def slow_reader(address: tuple[str, int], number: int) -> SlowReader:
         # An event as a masked frame, the key being zeros.
         event = b"\x81\x8d\0\0\0\0" + b'{"flood":  1}'
         return SlowReader(address, upgrade(f"reader {number}") + event)
-    return SlowReader(address, 100 * b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+    return SlowReader(address, 100 * b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
 
 class Newcomer(Peer):
@@ -293,7 +293,7 @@ def is_kept(connecting: socket.socket) -> bool:
 async def post(connected: socket.socket) -> bytes:
     """Post an event, and give the status of the answer; then the connection is closed."""
     loop, body = asyncio.get_running_loop(), b"{}"
-    head = b"POST /loaded/ HTTP/1.1\r\nHost: a\r\nX-Self-ID: 1\r\nConnection: close\r\n"
+    head = b"POST /loaded/ HTTP/1.1\r\nHost: localhost\r\nX-Self-ID: 1\r\nConnection: close\r\n"
     await loop.sock_sendall(connected, head + b"Content-Length: 2\r\n\r\n" + body)
     answer = b""
     while b"\r\n\r\n" not in answer and (data := await loop.sock_recv(connected, 1024)):

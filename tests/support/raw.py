@@ -16,7 +16,9 @@ P = TypeVar("P", bound=Peer)
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 
 
-def head(*lines: str, line: str = "POST /echo/ HTTP/1.1", host: str | None = "Host: a") -> bytes:
+def head(
+    *lines: str, line: str = "POST /echo/ HTTP/1.1", host: str | None = "Host: localhost"
+) -> bytes:
     """The head of a request; what is not ASCII is taken for bytes."""
     every = [line, *([] if host is None else [host]), *lines, "", ""]
     return "\r\n".join(every).encode("latin-1")
@@ -32,7 +34,7 @@ def upgrade(*lines: str, self_id: str = "1", **changed: str | None) -> bytes:
     """An opening handshake; `changed` are lines that are replaced, or left out."""
     usual: dict[str, str | None] = {
         "line": "GET /echo/ws HTTP/1.1",
-        "host": "Host: a",
+        "host": "Host: localhost",
         "upgrade": "Upgrade: websocket",
         "connection": "Connection: Upgrade",
         "key": KEY,
@@ -78,7 +80,7 @@ async def open_websocket(echo: Echo, *lines: str, self_id: str = "1") -> FramePe
 async def still_works(echo: Echo) -> None:
     """See that the next connections are served, of either kind."""
     next_one = {"next": len(echo.messages)}
-    closing = event(next_one, "next").replace(b"Host: a", b"Host: a\r\nConnection: close")
+    closing = event(next_one, "next").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
     assert (await exchange(echo, closing)).startswith(b"HTTP/1.1 204 ")
     assert next_one in echo.messages
     peer = await open_websocket(echo, self_id="next")

@@ -95,7 +95,7 @@ async def test_a_connection_of_a_server_is_told_while_it_is_there() -> None:
         before = held()
         peer = Peer()
         await asyncio.get_running_loop().create_connection(lambda: peer, *echo.server.addresses[0])
-        peer.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        peer.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await peer.read(b"\r\n\r\n")
         assert (held() - before)["connections"] == 1
         peer.transport.close()
