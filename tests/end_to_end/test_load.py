@@ -186,26 +186,21 @@ class Newcomer(Peer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.status: bytes | None = None
+        self.status: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._websocket = Connection(ConnectionType.CLIENT)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.status is None:
+        if not self.status.done():
             head, end, data = bytes(self.received).partition(b"\r\n\r\n")
             if not end:
                 return
-            self.status = head[9:12]
-        if self.status == b"101":
+            self.status.set_result(head[9:12])
+        if self.status.result() == b"101":
             self._websocket.receive_data(data)
             for event in self._websocket.events():
                 if isinstance(event, Ping):
                     self.send(self._websocket.send(event.response()))
-
-    async def answered(self) -> bytes:
-        await self.until(lambda: self.status is not None)
-        assert self.status is not None
-        return self.status
 
 
 async def newcomer(address: tuple[str, int]) -> Newcomer:
@@ -218,7 +213,8 @@ async def newcomer(address: tuple[str, int]) -> Newcomer:
 async def storm(address: tuple[str, int]) -> Newcomer:
     """Many connections with one bot id at once; gives the one that was let in."""
     newcomers = await asyncio.gather(*[newcomer(address) for _ in range(NEWCOMERS)])
-    statuses = await asyncio.gather(*[each.answered() for each in newcomers])
+    async with asyncio.timeout(PATIENCE):
+        statuses = await asyncio.gather(*[each.status for each in newcomers])
     assert Counter(statuses) == {b"101": 1, b"409": NEWCOMERS - 1}
     winner = newcomers.pop(statuses.index(b"101"))
     for each in newcomers:

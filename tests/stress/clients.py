@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
+from support.program import PATIENCE
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 
@@ -122,9 +123,12 @@ class Clients:
                 f"ws://127.0.0.1:{self._port}/stress/ws",
                 additional_headers={"X-Self-ID": self_id},
                 compression=None,
+                open_timeout=PATIENCE,
                 ping_interval=None,
                 proxy=None,
             )
+        except TimeoutError:
+            raise
         except (OSError, EOFError, InvalidMessage, ConnectionClosed):
             return None
         except InvalidHandshake as error:
