@@ -1,0 +1,1 @@
+"""Fuzzing: whole connections and sessions, fed with what no sane peer would send."""
