@@ -270,8 +270,10 @@ class WebSocketConnection(abc.WebSocketConnection):
             self.resume_reading()
             self._answered()
         message = await self._inbox.take()
-        if self._inbox.size <= self._limits.max_parked // 2:
-            self.resume_reading()
+        if self._inbox.paused and self._inbox.size <= self._limits.max_parked // 2:
+            # In a turn of its own: a Close that is read must not come before this one's answer.
+            self._unpause()
+            self._read_on(later=True)
         return message
 
     def deliver_to(self, listener: abc.WebSocketListener) -> None:
@@ -289,9 +291,12 @@ class WebSocketConnection(abc.WebSocketConnection):
     def resume_reading(self) -> None:
         """See `abc.WebSocketConnection.resume_reading`."""
         if self._inbox.paused:
-            self._inbox.paused = False
-            self._keep_alive.excuse()
+            self._unpause()
             self._advance()
+
+    def _unpause(self) -> None:
+        self._inbox.paused = False
+        self._keep_alive.excuse()
 
     # Writing.
 

@@ -214,6 +214,18 @@ async def test_a_message_before_the_peers_close_is_received_and_answered(pair: P
     await pair.peer.nothing_more()
 
 
+async def test_a_close_behind_a_message_that_made_reading_pause_waits_for_its_answer() -> None:
+    """That the receiver has taken the message is no reason to say goodbye: it has to answer it."""
+    async with Pair(limits=WebSocketLimits(max_parked=1_000)) as pair:
+        pair.peer.send(frame("x" * 2_000) + close(1000))
+        await settle()
+        await pair.websocket.send(await pair.websocket.receive())
+        assert await pair.closed_with() == (1000, "")
+        assert (await pair.peer.read_frame()).payload == b"x" * 2_000
+        assert await pair.peer.read_close() == (1000, "")
+        await pair.peer.nothing_more()
+
+
 async def test_a_receiver_that_is_slow_does_not_put_off_the_close_for_ever(pair: Pair) -> None:
     pair.peer.send_frame("one")
     pair.peer.send_close(1000)
