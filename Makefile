@@ -7,11 +7,14 @@ PYTHON ?=
 VENV ?= .venv
 # The benchmark's own; with PYTHON given, one for each version, so that versions can be measured side by side.
 BENCH_VENV ?= .venv-bench$(if $(PYTHON),-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null))
-# Passed on to what run, test and bench start: make run ARGS='--port 9000', make test ARGS='-k frames'
+# The fuzzer's own, since atheris has no wheel for every Python.
+FUZZ_VENV ?= .venv-fuzz
+# Passed on to what run, test, bench and fuzz start: make run ARGS='--port 9000', make test ARGS='-k frames'
 ARGS ?=
 
 python := $(VENV)/bin/python
 bench_python := $(BENCH_VENV)/bin/python
+fuzz_python := $(FUZZ_VENV)/bin/python
 a10_python := .venv-nonebot-a10/bin/python
 coverage := $(python) -m coverage
 # NoneBot is not beside our tests, so what imports it is measured and typed where it is: by `make hosts`.
@@ -22,7 +25,7 @@ guest_modules := $(subst /,.,$(patsubst %.py,%,$(patsubst %/__init__.py,%,$(wild
 .DELETE_ON_ERROR:
 # Targets share environments, and pip does not share.
 .NOTPARALLEL:
-.PHONY: help run test lint types coverage check format stress bench hosts proxies clean
+.PHONY: help run test lint types coverage check format stress fuzz bench hosts proxies clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +62,9 @@ stress: $(VENV)/.test ## end the server at random moments under load (ARGS='--se
 bench: $(BENCH_VENV)/.bench ## measure the CPU time per event, beside uvicorn (ARGS=--quick for a first look)
 	@$(bench_python) -m benchmarks $(ARGS)
 
+fuzz: $(FUZZ_VENV)/.fuzz ## look for inputs that break something, for a minute (ARGS='--seconds 3600' for longer)
+	@PYTHONPATH=tests $(fuzz_python) -m fuzz $(ARGS)
+
 hosts: export COVERAGE_FILE := .coverage-hosts
 hosts: $(VENV)/.test ## run the tests inside NoneBot 2.0.0a10, in environments of their own
 	@$(python) tests/hosts/environments.py
@@ -72,7 +78,7 @@ proxies: $(VENV)/.test ## run the tests behind a real nginx and a real HAProxy (
 	@$(python) -m pytest tests/proxies $(ARGS)
 
 clean: ## remove what these commands have made, the environments too
-	rm -rf .venv* build dist *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv* build dist *.egg-info .coverage* .fuzz .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -path './.*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 # One line while it works, and pip's own words only if it fails.
@@ -91,6 +97,13 @@ $(VENV)/.test: setup.cfg pyproject.toml | $(VENV)/bin/pip
 
 $(BENCH_VENV)/.bench: setup.cfg pyproject.toml | $(BENCH_VENV)/bin/pip
 	$(call pip_install,nbdriver and what it is measured beside,--editable '.[bench]')
+	@touch $@
+
+$(FUZZ_VENV)/.fuzz: setup.cfg pyproject.toml | $(FUZZ_VENV)/bin/pip
+	@echo "Installing nbdriver and its fuzzer into $(@D) (once) ..."
+	@said=$$($(@D)/bin/python -m pip install --disable-pip-version-check --only-binary atheris --editable '.[test,fuzz]' 2>&1) || { \
+		printf '%s\n' "$$said" "atheris has wheels for CPython 3.11, 3.12 and 3.13 on Linux; if none is found for this" \
+		"Python, say: rm -r $(@D); make fuzz PYTHON=/path/to/another" >&2; exit 1; }
 	@touch $@
 
 # pip is the last thing that venv makes, so where it stands the environment is whole. A name on the search path proves

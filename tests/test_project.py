@@ -20,7 +20,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "nbdriver"
-COMMANDS = {"run", "test", "lint", "types", "check", "format", "stress", "bench", "clean", "help"}
+COMMANDS = {"run", "test", "lint", "types", "check", "format", "stress", "fuzz", "bench", "clean"}
+COMMANDS |= {"help"}
 DEPENDENCIES = ["h11<1,>=0.16", "wsproto<2,>=1.2"]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import io
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from support import frames
@@ -16,7 +17,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.frames import Frame as TheirFrame
 from websockets.uri import parse_uri
 
-from .conversation import Act, Conversation, Manner, echo
+from .conversation import Act, Conversation, Manner, Setting, Step, converse, echo, run
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _EXPECTED_HEADERS = frozenset(
@@ -54,6 +55,31 @@ class _Bytes(io.BytesIO):
 
     def close(self) -> None:
         pass
+
+
+def hear(steps: Sequence[Step], setting: Setting) -> tuple[Conversation, Verdict]:
+    """Hold a conversation and judge it."""
+    said = run(converse(steps, setting))
+    return said, judge(said)
+
+
+def means_the_same(data: bytes, cut: Iterable[list[bytes]], setting: Setting) -> None:
+    """See that bytes that come in pieces are answered as they are in one piece.
+
+    A compressed message may be too long and no UTF-8 either: which is seen first depends on how
+    much is inflated at once.
+    """
+    whole, verdict = hear([data], setting)
+    for pieces in cut:
+        said, same = hear(pieces, setting)
+        if setting.deflate and {same.close, verdict.close} == {1007, 1009}:
+            verdict, whole.closed = same, said.closed
+        assert same == verdict
+        assert list(map(str, said.requests)) == list(map(str, whole.requests))
+        assert [each.body for each in said.requests] == [each.body for each in whole.requests]
+        assert said.messages == whole.messages
+        assert said.closed == whole.closed
+        assert said.eof == whole.eof
 
 
 def judge(said: Conversation) -> Verdict:

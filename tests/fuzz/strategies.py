@@ -20,7 +20,7 @@ from .conversation import Act, Manner, Setting, Step
 
 _EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 
-BOUNDED = settings(deadline=None, derandomize=not _EXAMPLES, max_examples=_EXAMPLES or 100)
+BOUNDED = settings(deadline=None, derandomize=not _EXAMPLES, max_examples=_EXAMPLES or 60)
 """In the suite: few examples, and always the same, so that red means that something has changed.
 
 `FUZZ_EXAMPLES=10000 make test ARGS=tests/fuzz` looks for new ones, as `make fuzz` does.

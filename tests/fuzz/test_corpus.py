@@ -11,7 +11,7 @@ from fuzz.corpus import FOLDER, Case, cases
 from fuzz.judgement import judge
 
 #: More pieces than this take their time and show nothing new.
-MANY = 2_000
+MANY = 1_000
 
 
 def whole(data: bytes) -> list[bytes]:

@@ -1,0 +1,169 @@
+"""WebSocket sessions of either role, and how two others read the same frames."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+
+from support import frames
+from support.deflate import TAIL
+from websockets.extensions.permessage_deflate import PerMessageDeflate as TheirDeflate
+from websockets.protocol import CLIENT, SERVER, Protocol
+from wsproto import events
+from wsproto.connection import Connection, ConnectionType
+
+from nbdriver.errors import ProtocolViolation
+from nbdriver.wire.deflate import DeflateSettings, PerMessageDeflate, Window
+from nbdriver.wire.frames import FrameLimits
+from nbdriver.wire.session import Close, Ping, Pong, Session
+
+MAX = 100_000
+WINDOW = Window(15, True)
+
+
+@dataclass
+class Reading:
+    """What somebody makes of frames; `stopped` is the code with which reading ended, if it did."""
+
+    messages: list[str | bytes] = field(default_factory=list)
+    pings: list[bytes] = field(default_factory=list)
+    pongs: list[bytes] = field(default_factory=list)
+    close: int | None = None
+    stopped: int | None = None
+    begun: bool = field(default=False, compare=False)
+    """Whether a frame's header has begun that is not all there."""
+
+
+def our_extension() -> PerMessageDeflate:
+    return PerMessageDeflate(WINDOW, WINDOW, DeflateSettings(max_message=MAX, threshold=0))
+
+
+def read_by_us(pieces: list[bytes], *, client: bool, deflate: bool) -> Reading:
+    limits = FrameLimits(max_message=MAX, max_fragments=64)
+    session = Session(limits, client=client, extension=our_extension() if deflate else None)
+    reading, buffer = Reading(), bytearray()
+    try:
+        for piece in pieces:
+            buffer += piece
+            while reading.close is None and (event := session.next_event(buffer)) is not None:
+                match event:
+                    case Ping(payload):
+                        reading.pings.append(payload)
+                    case Pong(payload):
+                        reading.pongs.append(payload)
+                    case Close(code, _):
+                        reading.close = code
+                    case message:
+                        reading.messages.append(message)
+    except ProtocolViolation as error:
+        reading.stopped = error.code
+    reading.begun = bool(buffer)
+    return reading
+
+
+def read_by_websockets(data: bytes, *, client: bool, deflate: bool) -> Reading:
+    protocol = Protocol(CLIENT if client else SERVER, max_size=None)
+    if deflate:
+        protocol.extensions = [TheirDeflate(False, False, 15, 15)]
+    protocol.receive_data(data)
+    reading = Reading()
+    parts, text = bytearray(), False
+    for frame in protocol.events_received():
+        payload = bytes(frame.data)
+        match int(frame.opcode):
+            case frames.PING:
+                reading.pings.append(payload)
+            case frames.PONG:
+                reading.pongs.append(payload)
+            case frames.CLOSE:
+                reading.close = protocol.close_rcvd.code
+            case opcode:
+                text = opcode == frames.TEXT or (text and opcode == frames.CONTINUATION)
+                parts += payload
+                if frame.fin:
+                    try:
+                        reading.messages.append(parts.decode() if text else bytes(parts))
+                    except UnicodeDecodeError:
+                        reading.stopped = 1007
+                        return reading
+                    parts.clear()
+    if protocol.parser_exc is not None:
+        reading.stopped = protocol.close_sent.code
+    return reading
+
+
+def read_by_wsproto(data: bytes, *, client: bool) -> Reading:
+    connection = Connection(ConnectionType.CLIENT if client else ConnectionType.SERVER)
+    reading, parts = Reading(), []
+    connection.receive_data(data)
+    for event in connection.events():
+        match event:
+            case events.Message():
+                parts.append(event.data)
+                if event.message_finished:
+                    empty = "" if isinstance(event.data, str) else b""
+                    reading.messages.append(empty.join(parts))
+                    parts = []
+            case events.Ping():
+                reading.pings.append(bytes(event.payload))
+            case events.Pong():
+                reading.pongs.append(bytes(event.payload))
+            case events.CloseConnection():
+                reading.close = int(event.code)
+    return reading
+
+
+def websockets_inflates_otherwise(data: bytes) -> bool:
+    """Whether a message has a block with BFINAL set, or is compressed to nothing at all.
+
+    After the first (RFC 7692, 7.2.3.4) websockets loses what follows in the same message. Of the
+    second (which should be one byte, 7.2.3.6) it makes an empty message too, but is out of step
+    from then on.
+    """
+    stream, compressed, size, buffer = zlib.decompressobj(-15), False, 0, bytearray(data)
+    try:
+        while not stream.eof and (frame := frames.take_frame(buffer)) is not None:
+            if frame.opcode in (frames.TEXT, frames.BINARY):
+                compressed, size = bool(frame.rsv), 0
+            if frame.opcode < frames.CLOSE and compressed:
+                size += len(frame.payload)
+                if frame.fin and not size:
+                    return True
+                stream.decompress(frame.payload + TAIL * frame.fin)
+    except zlib.error:
+        pass
+    return stream.eof
+
+
+def agree_with_websockets(data: bytes, *, client: bool, deflate: bool) -> None:
+    """See that what we give, websockets gives too, message for message and code for code.
+
+    It may give more, as we stop earlier (at a bad byte, at a limit). It stops earlier itself in one
+    case, a Close between fragments, which RFC 6455, 5.4 allows: that may be any control frame.
+    """
+    if deflate and websockets_inflates_otherwise(data):
+        return
+    ours = read_by_us([data], client=client, deflate=deflate)
+    theirs = read_by_websockets(data, client=client, deflate=deflate)
+    assert theirs.messages[: len(ours.messages)] == ours.messages
+    assert theirs.pings[: len(ours.pings)] == ours.pings
+    assert theirs.pongs[: len(ours.pongs)] == ours.pongs
+    if ours.stopped is None:
+        assert theirs.messages == ours.messages
+        if theirs.stopped is None:
+            assert theirs.close == ours.close
+        else:
+            assert ours.begun or ours.close is not None
+
+
+def agree_with_wsproto(data: bytes, *, client: bool) -> None:
+    """See that wsproto, given all at once, gives what we give, who cut it in pieces for it.
+
+    It looks at the first byte of a header before the rest is there.
+    """
+    ours = read_by_us([data], client=client, deflate=False)
+    theirs = read_by_wsproto(data, client=client)
+    assert theirs.messages[: len(ours.messages)] == ours.messages
+    assert theirs.pings[: len(ours.pings)] == ours.pings
+    if ours.stopped is None and not ours.begun:
+        assert theirs == ours
