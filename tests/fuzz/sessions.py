@@ -113,6 +113,19 @@ def read_by_wsproto(data: bytes, *, client: bool) -> Reading:
     return reading
 
 
+def means_the_same(data: bytes, pieces: list[bytes], *, client: bool, deflate: bool) -> None:
+    """See that frames that come in pieces are read as they are in one piece.
+
+    A compressed message may be too long and no UTF-8 either: which is seen first depends on how
+    much is inflated at once.
+    """
+    whole = read_by_us([data], client=client, deflate=deflate)
+    cut = read_by_us(pieces, client=client, deflate=deflate)
+    if deflate and {cut.stopped, whole.stopped} == {1007, 1009}:
+        cut.stopped = whole.stopped
+    assert cut == whole
+
+
 def websockets_inflates_otherwise(data: bytes) -> bool:
     """Whether a message has a block with BFINAL set, or is compressed to nothing at all.
 

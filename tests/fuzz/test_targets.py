@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 import pytest
+from support import frames
 
 from fuzz import corpus
 from fuzz.__main__ import dictionary_line
