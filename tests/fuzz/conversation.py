@@ -36,6 +36,11 @@ from nbdriver.wire.head import HeadLimits
 
 Result = TypeVar("Result")
 
+#: Bytes that are read at most in one go; where there is no telling when reading pauses, no bound
+#: could be told from what was sent.
+READ = 8_192
+#: Bytes of pongs that may wait for a peer that pings and does not read.
+PONGS = 262_144
 GOOD = b"POST /next HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nConnection: close\r\n\r\ngood"
 
 
@@ -68,6 +73,8 @@ class Setting:
     """What a server is set to; so little of everything that its bounds are soon reached."""
 
     manner: Manner = Manner.RECEIVE
+    slow: bool = False
+    """Whether the application takes its time, so that what comes has to wait."""
     deflate: bool = False
     max_head: int = 2_000
     max_target: int = 300
@@ -81,10 +88,10 @@ class Setting:
 
     @property
     def bound(self) -> int:
-        """How many bytes a connection may hold beside the piece of input that came last."""
+        """How many bytes a connection may hold: its objects, what the limits let it, and a read."""
         limits = self.max_head + self.max_body + self.read_ahead
         limits += self.max_message + self.max_parked + self.write_buffer
-        return 20_000 + 3 * limits
+        return 8_000 + 2 * (limits + READ)
 
 
 @dataclass
@@ -140,6 +147,7 @@ class Witness(abc.Application):
 
     async def handle_http(self, request: Request) -> Response:
         self._said.requests.append(request)
+        await self._take_time()
         return Response(200, echo(request))
 
     async def handle_websocket(self, websocket: abc.WebSocketConnection) -> None:
@@ -154,9 +162,14 @@ class Witness(abc.Application):
             while True:
                 message = await websocket.receive()
                 self._said.messages.append(message)
+                await self._take_time()
                 await websocket.send(message)
         except WebSocketClosed as error:
             self._said.closed = error.code, error.reason
+
+    async def _take_time(self) -> None:
+        if self._said.setting.slow:
+            await asyncio.sleep(2.5)  # of the loop's time: two or three steps of the peer
 
     def message_received(self, message: str | bytes) -> None:
         assert self._said.closed is None, "nothing comes after the end"
@@ -164,6 +177,7 @@ class Witness(abc.Application):
         self._tasks.start(self._answer(message), "a message")
 
     async def _answer(self, message: str | bytes) -> None:
+        await self._take_time()
         try:
             await self._websocket.send(message)
         except WebSocketClosed:
@@ -215,7 +229,7 @@ class Server:
         """Our end of a new connection, and the peer's."""
         peer = Peer()
         stream = Stream(self._connected, self._lost, self.clock, self._stream_limits)
-        connect(stream, peer)
+        connect(stream, peer, read=READ)
         return stream, peer
 
     def _connected(self, stream: Stream) -> HTTPConnection:
@@ -245,7 +259,7 @@ class Server:
                     pass  # ours is gone, and the peer learns of it just now
             else:
                 peer.send(step)
-            await everything_happens()
+            await a_step_happens()
             yield
 
 
@@ -295,6 +309,7 @@ async def converse(steps: Sequence[Step], setting: Setting) -> Conversation:
         async for _ in server.follow(peer, steps):
             if (number := number + 1) % looks == 0:
                 said.held = max(said.held, held(stream))
+        await everything_happens()
         said.received, said.eof, said.lost = bytes(peer.received), peer.eof, peer.lost
         peer.transport.abort()
         await everything_happens()
@@ -303,8 +318,7 @@ async def converse(steps: Sequence[Step], setting: Setting) -> Conversation:
         assert server.clock.pending == 0
         assert server.context.connections == {}
         await still_works(server)
-    largest = max((len(step) for step in steps if isinstance(step, bytes)), default=0)
-    assert said.held <= setting.bound + 2 * largest, said.held
+    assert said.held <= setting.bound + PONGS * (Act.STOP_READING in steps), said.held
     return replace(said, requests=said.requests[:-1])
 
 
@@ -324,9 +338,14 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
         return runner.run(work)
 
 
-async def everything_happens() -> None:
-    """Let all happen that can: where time jumps, a second is over when nothing else is left."""
+async def a_step_happens() -> None:
+    """Let all happen that can at once: where time jumps, a second is over when nothing is left."""
     await asyncio.sleep(1)
+
+
+async def everything_happens() -> None:
+    """Let all happen that can, however slow the application."""
+    await asyncio.sleep(100_000)
 
 
 #: Where the bytes of a connection may be: in objects of these modules, and in plain containers.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -327,7 +328,7 @@ def changed(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
 @st.composite
 def _many(draw: st.DrawFn) -> bytes:
     """Requests, the first of them perhaps very often."""
-    times = draw(st.sampled_from([1, 1, 1, 1, 2, 100]))
+    times = draw(st.sampled_from([1, 1, 1, 1, 2, 60, 400]))
     return draw(requests()) * times + b"".join(draw(st.lists(requests(), max_size=3)))
 
 
@@ -351,6 +352,10 @@ settings_of_a_server = st.builds(
     manner=st.sampled_from(Manner),
     deflate=st.booleans(),
     max_parked=st.sampled_from([0, 300, 4_000]),
+)
+
+slow_settings = settings_of_a_server.flatmap(
+    lambda setting: st.sampled_from([setting, replace(setting, slow=True)])
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import h11
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import frames
@@ -21,12 +22,20 @@ from fuzz.conversation import (
 )
 from fuzz.corpus import OPENING
 from fuzz.judgement import hear, means_the_same
-from fuzz.strategies import BOUNDED, any_bytes, cuts, in_pieces, scripts, settings_of_a_server
+from fuzz.strategies import (
+    BOUNDED,
+    any_bytes,
+    cuts,
+    in_pieces,
+    scripts,
+    settings_of_a_server,
+    slow_settings,
+)
 from nbdriver.net.tasks import Tasks
 
 
 @BOUNDED
-@given(scripts(), settings_of_a_server)
+@given(scripts(), slow_settings)
 def test_whatever_a_peer_does_nothing_breaks_and_every_answer_is_right(
     steps: list[Step], setting: Setting
 ) -> None:
@@ -97,6 +106,34 @@ def read_by_h11(data: bytes) -> list[tuple[h11.Request, bytes]]:
         found.append((request, body))
         data = connection.trailing_data[0]
     return found
+
+
+# What waits
+
+
+FLOODS = {
+    "requests": [b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 1_000 + b"\r\n\r\n"],
+    "messages": [OPENING + b"\r\n", frames.frame(b"x" * 500)],
+    "fragments": [
+        OPENING + b"\r\n" + frames.frame(fin=False),
+        frames.frame(b"x" * 90, 0, fin=False),
+    ],
+    "pings": [OPENING + b"\r\n", frames.frame(b"x" * 100, frames.PING)],
+    "bytes of a head": [b"GET / HTTP/1.1\r\n", b"X: a\r\n"],
+    "bytes of a body": [b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1400\r\n\r\n", b"x"],
+}
+
+
+@pytest.mark.parametrize("pausing", [False, True], ids=["reads", "does not read"])
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_is_not_held_though_the_application_is_slow(name: str, pausing: bool) -> None:
+    """Four times what a connection may hold, and not more of it than that."""
+    *first, again = FLOODS[name]
+    setting = Setting(slow=True, max_parked=300, write_buffer=1_000)
+    flood = again * (4 * setting.bound // len(again))
+    steps: list[Step] = [*first, *([Act.STOP_READING] if pausing else [])]
+    said, _ = hear([*steps, *in_pieces(flood, list(range(0, len(flood), 4_000)))], setting)
+    assert said.held <= setting.bound or (name == "pings" and pausing)
 
 
 # Events, by the driver that people use

@@ -137,10 +137,15 @@ def connect(
     *,
     peername: object = ("127.0.0.1", 50_000),
     sockname: object = None,
+    read: int = _READ,
 ) -> None:
-    """Connect two protocols; `peername` and `sockname` are what `ours` is told of both ends."""
+    """Connect two protocols; `peername` and `sockname` are what `ours` is told of both ends.
+
+    `read` is how many bytes `ours` reads at most in one go.
+    """
     here = MemoryTransport(ours, {"peername": peername, "sockname": sockname})
     there = MemoryTransport(theirs)
+    there.share = read
     here.other, there.other = there, here
     ours.connection_made(here)
     theirs.connection_made(there)

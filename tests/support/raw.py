@@ -54,7 +54,7 @@ async def connect(echo: Echo, peer: P) -> P:
 
 def connect_in_memory(echo: Echo, peer: P, data: bytes = b"") -> P:
     """Connect `peer` without a socket, as where time is virtual; it sends `data`."""
-    memory.connect(echo.server._stream(), peer)
+    memory.connect(echo.server._stream(("127.0.0.1", 50_000)), peer)
     peer.send(data)
     return peer
 
