@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, ClassVar
 
 import pytest
@@ -419,13 +419,15 @@ def test_serving_that_is_cancelled_at_any_point_stops_in_order_and_can_begin_aga
                 register(_writing(order, name))
 
             async def serve(driver: Driver = driver) -> None:
-                echo = Echo(driver)
-                async with driver.serve() as echo.server:
-                    peer = connect_in_memory(echo, FramePeer(client=True), upgrade())
-                    await peer.read(b"\r\n\r\n")
-                    posting = connect_in_memory(echo, Peer(), event({"n": 1}))
-                    await posting.read(b"\r\n\r\n")
-                    asyncio.get_running_loop().call_later(1, peer.send_close, 1001)
+                echo, peer, posting = Echo(driver), FramePeer(client=True), Peer()
+                async with driver.serve() as echo.server, AsyncExitStack() as left:
+                    for client, data in ((peer, upgrade()), (posting, event({"n": 1}))):
+                        connect_in_memory(echo, client, data)
+                        left.callback(client.transport.abort)
+                        await client.read(b"\r\n\r\n")
+                    left.pop_all()
+                    # The Close that the stop waits for.
+                    asyncio.get_running_loop().call_later(1, _leave, peer, posting)
 
             async with nothing_left():
                 outcome = await WAYS[way](serve(), number)
@@ -439,6 +441,12 @@ def test_serving_that_is_cancelled_at_any_point_stops_in_order_and_can_begin_aga
                 break
 
     run()
+
+
+def _leave(peer: FramePeer, *others: Peer) -> None:
+    peer.send_close(1001)
+    for each in (peer, *others):
+        each.transport.close()
 
 
 def _writing(order: list[str], name: str) -> Callable[..., Awaitable[None]]:
