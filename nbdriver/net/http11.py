@@ -99,11 +99,16 @@ class _State(enum.Enum):
 _READING = frozenset([_State.HEAD, _State.BODY, _State.IDLE])
 
 
+class _Identity:
+    """Tells a connection from others; whoever keeps a request must not keep all of that."""
+
+    __slots__ = ("__weakref__",)
+
+
 class HTTPConnection:
     """One connection from its first byte until it ends or becomes a WebSocket."""
 
     __slots__ = (
-        "__weakref__",
         "_agreed",
         "_began",
         "_buffer",
@@ -112,6 +117,7 @@ class HTTPConnection:
         "_deadline",
         "_eof",
         "_exchange",
+        "_identity",
         "_last",
         "_loopback",
         "_opening",
@@ -131,6 +137,7 @@ class HTTPConnection:
         self._trusted = context.proxies.is_trusted(self._client)
         local = _address(stream.info("sockname"))
         self._loopback = local is not None and origin.is_loopback(local[0])
+        self._identity = _Identity()
         self._exchange = Exchange(context.http.head, context.http.max_body)
         self._buffer = bytearray()
         self._progress = 0
@@ -232,7 +239,7 @@ class HTTPConnection:
             http_version=head.http_version,
             scheme="http" if self._stream.info("ssl_object") is None else "https",
             client=self._client,
-            connection=self,
+            connection=self._identity,
         )
         self._check_provenance(request)
         if handshake.wants_websocket(request.headers):

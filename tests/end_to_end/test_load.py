@@ -110,9 +110,11 @@ async def loaded(bot: Program) -> AsyncIterator[Loaded]:
 
 def upgrade(self_id: str) -> bytes:
     return (
-        b"GET /loaded/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        b"X-Self-ID: " + self_id.encode() + b"\r\n\r\n"
+        b"GET /loaded/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+        b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Self-ID: "
+        + self_id.encode()
+        + b"\r\n\r\n"
     )
 
 

@@ -171,7 +171,8 @@ async def test_clients_that_are_idle_and_say_no_goodbye_do_not_hold_up_the_stop(
             raw = socket.create_connection((host, port), PATIENCE)
             client = client_context().wrap_socket(raw, server_hostname=host)
             client.sendall(
-                b"POST /echo HTTP/1.1\r\nHost: localhost\r\nX-Self-ID: 1\r\nContent-Length: 2\r\n\r\n{}"
+                b"POST /echo HTTP/1.1\r\nHost: localhost\r\nX-Self-ID: 1\r\n"
+                b"Content-Length: 2\r\n\r\n{}"
             )
             assert client.recv(1_000).startswith(b"HTTP/1.1 204 ")
             return client
@@ -226,7 +227,9 @@ async def test_tls_at_a_plain_port_is_refused_as_any_other_garbage(
 async def test_the_client_is_whom_the_proxy_names_over_tls_too(
     caplog: pytest.LogCaptureFixture, certificate: Path
 ) -> None:
-    async with serving(caplog, certificate, proxy_protocol=True) as echo:
+    async with serving(
+        caplog, certificate, proxy_protocol=True, trusted_proxies="127.0.0.1"
+    ) as echo:
         host, port = echo.server.addresses[0]
 
         def post() -> bytes:
@@ -234,8 +237,8 @@ async def test_the_client_is_whom_the_proxy_names_over_tls_too(
             raw.sendall(b"PROXY TCP6 2001:db8::1 ::1 8080 443\r\n")
             with client_context().wrap_socket(raw, server_hostname=host) as client:
                 client.sendall(
-                    b"POST /echo HTTP/1.1\r\nHost: localhost\r\nX-Self-ID: 1\r\nConnection: close\r\n"
-                    b"Content-Length: 2\r\n\r\n{}"
+                    b"POST /echo HTTP/1.1\r\nHost: localhost\r\nX-Self-ID: 1\r\n"
+                    b"Connection: close\r\nContent-Length: 2\r\n\r\n{}"
                 )
                 return client.recv(1_000)
 

@@ -98,7 +98,7 @@ class Clients:
                 number, event = self._event()
                 lines = [
                     "POST /stress/ HTTP/1.1",
-                    "Host: a",
+                    "Host: localhost",
                     "X-Self-ID: posting",
                     *(["Connection: close"] if closing else []),
                     f"Content-Length: {len(event)}",

@@ -87,7 +87,7 @@ def census() -> dict[str, Any]:
         "known to the dispatcher": sorted(dispatcher._connections),
         "entering": sorted(dispatcher._entering),
         "probes": len(dispatcher._probes),
-        "parking": len(dispatcher._parking),
+        "parking": len(dispatcher._parking.connections),
         "events": dispatcher.pending._running,
         "in line": len(dispatcher.pending._line),
         "tasks": len(asyncio.all_tasks()),
