@@ -134,6 +134,11 @@ class Server:
 
     async def _listen(self) -> None:
         config = self._config
+        if config.proxy_protocol and not config.trusted_proxies:
+            raise StartupError(
+                "the setting proxy_protocol needs trusted_proxies, which names nobody: no connection"
+                " would be let in"
+            )
         self._tls = TLS.of(config)
         self._arrivals = Arrivals(
             self._stream,

@@ -308,7 +308,7 @@ class Stream(asyncio.Protocol):
             self._end(now=True)
         elif self._state is _State.FLUSHING and self._read == self._written:
             self.abort()
-        elif (taken := self._written - self.unsent - self._read) >= _PROGRESS:
+        elif (taken := self._written - self.unsent - self._read) >= _PROGRESS or not self.unsent:
             self._watch()
         else:
             seconds = self._limits.write_timeout

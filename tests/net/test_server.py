@@ -258,6 +258,12 @@ async def test_a_port_that_is_taken_is_one_clear_error_and_what_had_started_is_s
     assert app.order == ["start", "stop"]
 
 
+async def test_a_proxy_protocol_that_nobody_is_trusted_to_speak_is_an_error_of_the_start() -> None:
+    with pytest.raises(StartupError, match="needs trusted_proxies, which names nobody"):
+        async with serving(App(), proxy_protocol=True):
+            pass
+
+
 async def test_a_start_that_fails_passes_its_error_on_and_listens_nowhere(
     lines: Callable[[], list[str]],
 ) -> None:

@@ -226,6 +226,19 @@ async def test_a_close_behind_a_message_that_made_reading_pause_waits_for_its_an
         await pair.peer.nothing_more()
 
 
+async def test_a_peer_that_has_sent_its_close_is_not_pinged_since_it_will_not_answer(
+    pair: Pair,
+) -> None:
+    pair.peer.send_frame("one")
+    pair.peer.send_close(1001, "bye")
+    await settle()
+    with pytest.raises(WebSocketClosed, match="1001: bye"):
+        await pair.websocket.ping()
+    assert await pair.websocket.receive() == "one"
+    assert await pair.closed_with() == (1001, "bye")
+    assert await pair.peer.read_close() == (1001, "bye")
+
+
 async def test_a_receiver_that_is_slow_does_not_put_off_the_close_for_ever(pair: Pair) -> None:
     pair.peer.send_frame("one")
     pair.peer.send_close(1000)
