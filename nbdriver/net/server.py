@@ -136,8 +136,8 @@ class Server:
         config = self._config
         if config.proxy_protocol and not config.trusted_proxies:
             raise StartupError(
-                "the setting proxy_protocol needs trusted_proxies, which names nobody: no connection"
-                " would be let in"
+                "the setting proxy_protocol needs trusted_proxies, which names nobody: no"
+                " connection would be let in"
             )
         self._tls = TLS.of(config)
         self._arrivals = Arrivals(
