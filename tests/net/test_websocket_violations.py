@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from support.deflate import bomb
-from support.frames import BINARY, CONTINUATION, PING, PONG, TEXT, Frame, fragments, frame, header
+from support.frames import BINARY, PING, PONG, TEXT, Frame, fragments, frame, header
 from support.peer import PATIENCE, settle
 from support.websocket_pair import Pair
 from websockets.extensions.permessage_deflate import PerMessageDeflate as TheirDeflate
@@ -76,14 +76,25 @@ async def test_the_size_of_what_was_too_big_is_logged(caplog: pytest.LogCaptureF
     assert "1001 bytes" in caplog.text
 
 
-async def test_a_fragment_flood_is_closed_in_bounded_memory() -> None:
+@both_roles
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        ("", "a message of 4097 frames that hold 0 bytes"),
+        ("x", "a message of 4229 frames that hold 4229 bytes"),
+    ],
+    ids=["empty", "of one byte"],
+)
+async def test_a_fragment_flood_is_closed_in_bounded_memory(
+    payload: str, words: str, client: bool
+) -> None:
     """GHSA-96hv-2xvq-fx4p: 131,000 frames without an end."""
-    async with Pair() as pair:
+    async with Pair(client=client) as pair:
         receiver = asyncio.create_task(pair.closed_with())
-        pair.peer.send(frame("x", fin=False) + frame("x", CONTINUATION, fin=False) * 131_000)
-        code, reason = await receiver
-        assert (code, reason) == (1008, "a message of 4229 frames that hold 4229 bytes")
-        assert await pair.peer.read_close() == (code, reason)
+        first, rest = fragments(payload, payload, "", key=pair.peer.key)[:2]
+        pair.peer.send(first + rest * 131_000)
+        assert await receiver == (1008, words)
+        assert await pair.peer.read_close() == (1008, words)
 
 
 @both_roles
@@ -180,8 +191,9 @@ async def test_compressed_messages_pass_between_us_and_websockets(client: bool) 
             assert (pong.opcode, echo.data) == (PONG, message.encode())
 
 
-async def test_a_bomb_is_1009() -> None:
-    async with Pair(session=deflating(client=False)) as pair:
+@both_roles
+async def test_a_bomb_is_1009(client: bool) -> None:
+    async with Pair(client=client, session=deflating(client=client)) as pair:
         pair.peer.send_frame(bomb(8_000_000), BINARY, rsv=0x40)
         assert await pair.closed_with() == (1009, "a message of over 10000 bytes once inflated")
         assert (await pair.peer.read_close())[0] == 1009

@@ -292,28 +292,32 @@ def test_a_message_may_come_and_go_compressed() -> None:
         assert receive(theirs, ours.message(message)) == [message]
 
 
-def test_control_frames_between_the_fragments_of_a_compressed_message_work() -> None:
+def test_control_frames_between_the_fragments_of_a_compressed_message_work(
+    client: bool, key: bytes | None
+) -> None:
     hello = bytes.fromhex("f248cdc9c90700")
     wire = [
-        frame(hello[:3], fin=False, rsv=0x40),
-        frame(b"?", PING),
-        frame(hello[3:], CONTINUATION),
+        frame(hello[:3], fin=False, rsv=0x40, key=key),
+        frame(b"?", PING, key=key),
+        frame(hello[3:], CONTINUATION, key=key),
     ]
-    assert receive(deflating(), *wire) == [Ping(b"?"), "Hello"]
+    assert receive(deflating(client=client), *wire) == [Ping(b"?"), "Hello"]
 
 
-def test_the_limit_counts_what_comes_out_of_a_compressed_message() -> None:
+def test_the_limit_counts_what_comes_out_of_a_compressed_message(
+    client: bool, key: bytes | None
+) -> None:
     fits, over = compressed(b"x" * MAX), compressed(b"x" * (MAX + 1))
-    assert receive(deflating(), frame(fits, rsv=0x40)) == ["x" * MAX]
-    _, error = violation(deflating(), frame(over, rsv=0x40))
+    assert receive(deflating(client=client), frame(fits, rsv=0x40, key=key)) == ["x" * MAX]
+    _, error = violation(deflating(client=client), frame(over, rsv=0x40, key=key))
     assert str(error) == f"1009: a message of over {MAX} bytes once inflated"
 
 
-def test_a_bomb_is_1009_in_bounded_memory() -> None:
+def test_a_bomb_is_1009_in_bounded_memory(client: bool) -> None:
     """CVE-2018-1000518, CVE-2026-1526."""
     limits = FrameLimits(max_message=2**20)
-    wire = frame(bomb(64_000_000), BINARY, rsv=0x40)
-    session = deflating(limits=limits)
+    wire = frame(bomb(64_000_000), BINARY, rsv=0x40, key=None if client else ZEROS)
+    session = deflating(client=client, limits=limits)
     tracemalloc.start()
     try:
         _, error = violation(session, wire)
@@ -338,16 +342,16 @@ def test_a_message_that_cannot_be_compressed_is_taken_up_to_the_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    "pieces",
-    [
-        [frame(b"\xf2\x48\xcd", rsv=0x40, fin=False), frame(b"\xff\xff", CONTINUATION)],
-        [frame(b"\xff\xff", rsv=0x40)],
-        [frame(compressed(b"\xff"), rsv=0x40)],
-    ],
+    ("first", "rest"),
+    [(b"\xf2\x48\xcd", b"\xff\xff"), (b"\xff\xff", b""), (compressed(b"\xff"), b"")],
     ids=["broken in a fragment", "broken", "not UTF-8"],
 )
-def test_what_is_not_deflate_or_not_utf_8_once_inflated_is_1007(pieces: list[bytes]) -> None:
-    assert violation(deflating(), *pieces)[1].code == 1007
+def test_what_is_not_deflate_or_not_utf_8_once_inflated_is_1007(
+    first: bytes, rest: bytes, client: bool, key: bytes | None
+) -> None:
+    pieces = [frame(first, rsv=0x40, fin=not rest, key=key)]
+    pieces += [frame(rest, CONTINUATION, key=key)] * bool(rest)
+    assert violation(deflating(client=client), *pieces)[1].code == 1007
 
 
 # Anything, by peers that we did not write.
