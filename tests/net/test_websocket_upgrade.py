@@ -126,6 +126,71 @@ async def test_a_client_that_leaves_before_it_is_accepted_is_noticed() -> None:
     assert not served.received
 
 
+async def answer_and_leave(served: Served, request: bytes) -> str:
+    """The answer in lower case, since so are the names of headers."""
+    answer = (await served.answer(request)).decode().lower()
+    served.transport.abort()
+    await settle()
+    return answer
+
+
+KEY_LINE = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+WRONG = {
+    "a key that is none": (400, [(b"dGhlIHNhbXBsZSBub25jZQ==", b"x")]),
+    "two keys": (400, [(KEY_LINE, 2 * KEY_LINE)]),
+    "no key": (400, [(KEY_LINE, b"")]),
+    "another version": (426, [(b"Version: 13", b"Version: 8")]),
+    "two versions": (426, [(b"Version: 13", b"Version: 13, 8")]),
+    "HTTP/1.0": (400, [(b"HTTP/1.1", b"HTTP/1.0")]),
+    "another method": (405, [(b"GET", b"POST")]),
+    "a body": (400, [(b"Host: a", b"Host: a\r\nContent-Length: 5")]),
+    "a body in chunks": (400, [(b"Host: a", b"Host: a\r\nTransfer-Encoding: chunked")]),
+    "Host beyond ASCII": (400, [(b"Host: a", b"Host: b\xf6t")]),
+    "Connection beyond ASCII": (400, [(b": Upgrade", b": Upgrade, \xe9")]),
+    "a subprotocol beyond ASCII": (400, [(b"Host: a", b"Host: a\r\nSec-WebSocket-Protocol: \xff")]),
+}
+
+
+@pytest.mark.parametrize(("status", "changes"), WRONG.values(), ids=WRONG)
+async def test_a_handshake_that_is_wrong_is_refused_by_status_and_harms_no_other(
+    status: int, changes: list[tuple[bytes, bytes]]
+) -> None:
+    served = Served()
+    request = UPGRADE + b"\r\n"
+    for right, wrong in changes:
+        assert request.count(right) == 1
+        request = request.replace(right, wrong)
+    answer = await answer_and_leave(served, request)
+    assert answer.startswith(f"http/1.1 {status} ")
+    assert ("sec-websocket-version: 13\r\n" in answer) is (status == 426)
+    assert served.echo.asked == 0
+    assert (await answer_and_leave(Served(), UPGRADE + b"\r\n")).startswith("http/1.1 101 ")
+
+
+async def test_several_connection_lines_open_like_one() -> None:
+    lines = UPGRADE.replace(b"Connection:", b"Connection: keep-alive\r\nConnection:")
+    assert (await answer_and_leave(Served(), lines + b"\r\n")).startswith("http/1.1 101 ")
+
+
+@pytest.mark.parametrize(
+    ("offer", "granted"),
+    [
+        ("client_max_window_bits=abc", None),
+        ("client_max_window_bits=99", None),
+        ('client_max_window_bits="10"', "client_max_window_bits=10"),
+    ],
+)
+async def test_window_bits_are_granted_or_declined_whatever_they_are(
+    offer: str, granted: str | None
+) -> None:
+    """CVE-2026-2229."""
+    header = f"Sec-WebSocket-Extensions: permessage-deflate; {offer}\r\n\r\n"
+    answer = await answer_and_leave(Served(DeflateSettings()), UPGRADE + header.encode())
+    assert answer.startswith("http/1.1 101 ")
+    assert ("permessage-deflate" in answer) is (granted is not None)
+    assert (granted or "") in answer
+
+
 @pytest.mark.parametrize(
     "value", ["permessage-deflate;", "=", "a b", '"', "permessage-deflate\xe9"]
 )
