@@ -12,6 +12,7 @@ import pytest
 from support.bots import RecordingBot
 from support.echo import Echo, make_driver, serving
 from support.loops import on_each_loop
+from support.peer import PATIENCE
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -243,6 +244,22 @@ async def test_a_client_that_vanishes_is_gone_from_the_bots_and_can_come_back() 
             await asyncio.sleep(0)
         async with dial(echo) as again:
             assert await talk(again, {"back": True}) == {"got": {"back": True}}
+
+
+@on_each_loop
+async def test_a_client_that_is_silent_is_gone_from_the_bots_and_its_hooks_run_once() -> None:
+    """Half-open: behind a dropped link neither a FIN nor a pong ever comes."""
+    async with serving(ping_interval=0.1, ping_timeout=0.1) as echo:
+        hooks: list[tuple[str, Any]] = []
+        echo.driver.on_bot_connect(lambda bot: hooks.append(("connect", bot)))
+        echo.driver.on_bot_disconnect(lambda bot: hooks.append(("disconnect", bot)))
+        _, writer = await silent(echo)
+        async with asyncio.timeout(PATIENCE):
+            while len(hooks) < 2:
+                await asyncio.sleep(0)
+        assert echo.driver.bots == {}
+        writer.close()
+    assert hooks == [("connect", hooks[0][1]), ("disconnect", hooks[0][1])]
 
 
 @on_each_loop
