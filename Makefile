@@ -25,10 +25,10 @@ guest_modules := $(subst /,.,$(patsubst %.py,%,$(patsubst %/__init__.py,%,$(wild
 .DELETE_ON_ERROR:
 # Targets share environments, and pip does not share.
 .NOTPARALLEL:
-.PHONY: help run test lint types coverage check format stress fuzz bench hosts proxies clean
+.PHONY: help run test lint types coverage check format stress fuzz bench hosts proxies autobahn autobahn-full clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/.run ## serve an echo bot on 127.0.0.1:8080 (ARGS='--port 9000' to change it)
 	@$(python) -m nbdriver demo $(ARGS)
@@ -76,6 +76,11 @@ hosts: $(VENV)/.test ## run the tests inside NoneBot 2.0.0a10, in environments o
 
 proxies: $(VENV)/.test ## run the tests behind a real nginx and a real HAProxy (Debian: nginx, haproxy)
 	@$(python) -m pytest tests/proxies $(ARGS)
+autobahn: $(VENV)/.test ## run Autobahn's testsuite against our server and our client, but for its long cases
+	@PYTHONPATH=tests $(python) -m autobahn --exclude '12.*' '13.*' $(ARGS)
+
+autobahn-full: $(VENV)/.test ## the same with all its cases (ARGS=--write-docs for docs/autobahn.md)
+	@PYTHONPATH=tests $(python) -m autobahn $(ARGS)
 
 clean: ## remove what these commands have made, the environments too
 	rm -rf .venv* build dist *.egg-info .coverage* .fuzz .mypy_cache .pytest_cache .ruff_cache .hypothesis

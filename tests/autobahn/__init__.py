@@ -1,0 +1,1 @@
+"""Autobahn's testsuite against both of our roles: `make autobahn`, `make autobahn-full`."""
