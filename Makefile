@@ -76,6 +76,7 @@ hosts: $(VENV)/.test ## run the tests inside NoneBot 2.0.0a10, in environments o
 
 proxies: $(VENV)/.test ## run the tests behind a real nginx and a real HAProxy (Debian: nginx, haproxy)
 	@$(python) -m pytest tests/proxies $(ARGS)
+
 autobahn: $(VENV)/.test ## run Autobahn's testsuite against our server and our client, but for its long cases
 	@PYTHONPATH=tests $(python) -m autobahn --exclude '12.*' '13.*' $(ARGS)
 
