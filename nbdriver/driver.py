@@ -18,7 +18,8 @@ from .errors import StartupError
 from .hooks import call_hook, name_of
 from .model import Request, Response
 from .net.clock import LoopClock
-from .net.server import MOMENT, Server, run
+from .net.program import run
+from .net.server import MOMENT, Server
 
 __all__ = ["Driver"]
 

@@ -1,19 +1,16 @@
 """A server: its listeners, its connections, and how both begin and end.
 
-`async with Server(application, config) as server` is the whole of it; `run` puts a main program
-around that, with signals. What happens at the start and at the stop, and in which order, can be
-read off `Server.__aenter__`, `Server._finish` and `Server.__aexit__`, a line for each step.
+`async with Server(application, config) as server` is the whole of it; `program.run` puts a main
+program around that. What happens at the start and at the stop, and in which order, can be read off
+`Server.__aenter__`, `Server._finish` and `Server.__aexit__`, a line for each step.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 import socket
-import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
@@ -36,19 +33,13 @@ from .tasks import Tasks
 from .tls import TLS
 from .websocket import WebSocketLimits
 
-__all__ = ["FORCED", "MOMENT", "NOT_STARTED", "Server", "run"]
+__all__ = ["MOMENT", "Server"]
 
 logger = logging.getLogger(__name__)
 
-FORCED = 1
-"""Exit code of a stop that a second signal forced."""
-NOT_STARTED = 3
-"""Exit code if the server could not start."""
 MOMENT = 0.1
 """Seconds that what is cut off gets at least to end properly, even if the stop is forced."""
 
-#: The signals that ask a program to end.
-_STOPPING = ("SIGINT", "SIGTERM", "SIGBREAK")
 #: The part of `shutdown_timeout` that is kept for when the time is over: for the shut-down hooks,
 _RESERVE = 1 / 6
 #: and of that the part in which what is cut off may still end properly,
@@ -393,140 +384,3 @@ def _stream_limits(config: ServerConfig) -> StreamLimits:
 
 def _arrival_limits(config: ServerConfig) -> ArrivalLimits:
     return ArrivalLimits(arrival_timeout=config.head_timeout, shutdown_timeout=config.write_timeout)
-
-
-# The main program.
-
-
-def run(
-    application: Application, config: ServerConfig, ready: Callable[[Server], object] | None = None
-) -> int:
-    """Serve until SIGINT or SIGTERM (on Windows also Ctrl-Break); a second signal forces the stop.
-
-    `ready`, if given, is called with the server once it listens. Gives the exit code: 0 after a
-    clean stop, FORCED, or NOT_STARTED. The signal handlers that were there before are put back.
-    Raises RuntimeError inside of an event loop.
-    """
-    if _in_event_loop():
-        raise RuntimeError(
-            "expected run() to be called outside of an event loop;"
-            " inside of one, use: async with driver.serve() as server: await server.wait()"
-        )
-    with asyncio.Runner(loop_factory=_loop_factory(config.uvloop)) as runner:
-        code = runner.run(_main(application, config, ready))
-        if code == FORCED:
-            _leave_behind(runner.run(_end_the_rest()))
-    return code
-
-
-async def _end_the_rest() -> set[asyncio.Task[None]]:
-    """End what is left in the event loop, threads of its executor too; gives what does not end."""
-    left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    for task in left:
-        task.cancel()
-    left.append(asyncio.create_task(asyncio.get_running_loop().shutdown_default_executor()))
-    _, stuck = await asyncio.wait(left, timeout=MOMENT)
-    return stuck
-
-
-def _leave_behind(stuck: set[asyncio.Task[None]]) -> None:
-    """End the process here and now, if something would keep it for ever.
-
-    A task may ignore its cancellation, and a thread (`asyncio.to_thread`) cannot be cancelled; the
-    runner would wait for both, and Python for the thread once more.
-    """
-    if stuck:
-        for task in stuck:
-            logger.error("The process ends although this does not: %r", task)
-        logging.shutdown()
-        sys.stdout.flush()
-        os._exit(FORCED)
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _loop_factory(uvloop_wanted: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, where it is wanted and installed."""
-    if not uvloop_wanted:
-        return None
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
-
-
-async def _main(
-    application: Application, config: ServerConfig, ready: Callable[[Server], object] | None
-) -> int:
-    server = Server(application, config)
-    starting = asyncio.current_task()
-
-    def stop() -> None:
-        server.ask_to_stop()
-        if starting is not None:
-            starting.cancel()
-
-    handlers: dict[str, Callable[[], object]] = dict.fromkeys(_STOPPING, stop)
-    if config.tls_certificate is not None:
-        handlers["SIGHUP"] = server.reload
-    with _Signals(handlers):
-        try:
-            async with server:
-                starting = None
-                if ready is not None:
-                    ready(server)
-                await server.wait()
-        except StartupError as error:
-            logger.error("Could not start: %s", error)
-            return NOT_STARTED
-        except asyncio.CancelledError:
-            if starting is None:
-                raise
-            logger.info("Stopped before it had started")
-    return FORCED if server.forced else 0
-
-
-class _Signals:
-    """Calls the handlers of signals, by their names, while its block runs."""
-
-    def __init__(self, handlers: Mapping[str, Callable[[], object]]) -> None:
-        self._handlers = handlers
-        self._loop = asyncio.get_running_loop()
-        self._previous: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> None:
-        try:
-            for name, handler in self._handlers.items():
-                number = getattr(signal, name, None)
-                # Each platform has some of them.
-                if number is None:
-                    continue
-                previous = signal.getsignal(number)
-                self._install(number, handler)
-                self._previous[number] = previous
-        except (ValueError, RuntimeError):
-            logger.debug("signals are left alone outside of the main thread")
-
-    def _install(self, number: signal.Signals, handler: Callable[[], object]) -> None:
-        try:
-            self._loop.add_signal_handler(number, handler)
-        except NotImplementedError:
-            # Windows: event loops have no signal handlers there.
-            signal.signal(number, lambda *_: self._loop.call_soon_threadsafe(handler))
-
-    def __exit__(self, *_: object) -> None:
-        for number, previous in self._previous.items():
-            try:
-                self._loop.remove_signal_handler(number)
-            except NotImplementedError:
-                pass
-            # None is a handler that Python did not install and cannot put back.
-            signal.signal(number, previous or signal.SIG_DFL)
