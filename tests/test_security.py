@@ -21,6 +21,7 @@ TABLES = {
     "HTTP": 17,
     "WebSocket": 13,
     "Life cycle": 6,
+    "Where it listens, and to whom": 17,
     "Hazards: HTTP framing": 14,
     "Hazards: responses and logs": 3,
     "Hazards: WebSocket": 17,
