@@ -108,6 +108,14 @@ def test_a_forced_stop_has_to_name_the_events_that_it_cancels() -> None:
     assert complaints(LOAD, forced)
 
 
+def test_a_forced_stop_has_to_name_the_hooks_that_it_cuts_off() -> None:
+    named = f"{LINE}ERROR   Shut-down hooks cut off: shut_down\n"
+    forced = replace(good(), code=1, written=good().written[:-1], errors=named)
+    assert complaints(STOP, forced) == []
+    assert complaints(STOP, replace(forced, errors=""))
+    assert complaints(LOAD, forced)
+
+
 def test_a_second_signal_may_end_what_has_stopped_already() -> None:
     ended = replace(good(), code=-signal.SIGTERM)
     assert complaints(STOP, replace(ended, errors=f"{LINE}INFO    Stopped\n")) == []
