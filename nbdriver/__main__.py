@@ -42,7 +42,8 @@ exit codes:
   0  stopped, as it was asked to by Ctrl-C (SIGINT) or SIGTERM
   1  the stop was forced: asked twice, or not everything had ended in time
   2  the command line, the configuration or the module cannot be used
-  3  the server could not start: a start-up hook failed, or the port is taken
+  3  the server could not start: a start-up hook failed, a port is taken, a file
+     that a setting names cannot be used
 """
 
 

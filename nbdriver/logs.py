@@ -10,7 +10,7 @@ import logging
 import re
 from urllib.parse import unquote
 
-__all__ = ["configure", "escape", "mask_secrets"]
+__all__ = ["configure", "escape", "mask_secrets", "name_peer"]
 
 package = logging.getLogger(__package__)
 
@@ -46,3 +46,12 @@ def mask_secrets(target: str) -> str:
 def _mask(parameter: str) -> str:
     name, equals, _ = parameter.partition("=")
     return f"{name}=***" if equals and _SECRET.search(unquote(name)) else parameter
+
+
+def name_peer(client: tuple[str, int] | None) -> str:
+    """A peer as the log names it."""
+    if client is None:
+        return "-"
+    host, port = client
+    # A proxy tells no port, which is then 0.
+    return host if not port else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ..errors import StartupError
-from ..logs import escape
+from ..logs import escape, name_peer
 from ..model import Address
 from ..wire.proxy_protocol import MalformedProxyHeader, ProxyHeaderReader
 from .clock import Clock
@@ -45,6 +45,10 @@ class ArrivalLimits:
     """For the end of TLS; whoever closes a connection has bounds of its own."""
 
 
+class _Stranger(MalformedProxyHeader):
+    """The PROXY protocol was to be spoken by somebody who is not believed."""
+
+
 class _Arrival:
     """A socket on its way to being a connection; `reason` is why it was ended by us, if it was."""
 
@@ -57,6 +61,9 @@ class _Arrival:
         self.deadline = clock.deadline(
             partial(self.end, "expected a PROXY header or a TLS handshake in time")
         )
+
+    def __str__(self) -> str:
+        return f"a connection from {name_peer(_address(self.peername))}"
 
     def end(self, reason: str) -> None:
         """Let whoever waits for its bytes see the end of them."""
@@ -133,7 +140,9 @@ class Arrivals:
         except (OSError, MalformedProxyHeader) as error:
             # Of an error without words it is the kind that tells: ConnectionResetError.
             reason = arrival.reason or str(error) or type(error).__name__
-            logger.debug("a connection ended before it had begun: %s", escape(reason))
+            # A proxy that is not listed is most likely one that was forgotten.
+            level = logging.INFO if isinstance(error, _Stranger) else logging.DEBUG
+            logger.log(level, "%s: ended before it had begun, %s", arrival, escape(reason))
         else:
             self._arrivals.discard(arrival)
             arrival.deadline.cancel()
@@ -169,7 +178,7 @@ class Arrivals:
         Raises OSError and MalformedProxyHeader.
         """
         if not is_proxy(_address(arrival.peername)):
-            raise MalformedProxyHeader("expected a proxy of those in trusted_proxies")
+            raise _Stranger("expected a proxy of those in NBDRIVER_TRUSTED_PROXIES")
         reader = ProxyHeaderReader()
         arrival.socket.setblocking(False)
         while not reader.complete:

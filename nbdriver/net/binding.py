@@ -34,8 +34,8 @@ SocketAddress = tuple[str, int | None]
 _ABSENT = frozenset([errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT])
 _TCP_HINTS = {
     errno.EACCES: "; ports below 1024 need privileges",
-    errno.EADDRINUSE: "; choose another port (PORT, or --port on the command line),"
-    " 0 takes a free one",
+    errno.EADDRINUSE: "; choose another port (PORT, NBDRIVER_LISTEN, or --port on the command"
+    " line), 0 takes a free one",
     errno.EADDRNOTAVAIL: "; this machine has no such address",
 }
 _UNIX_HINTS = {

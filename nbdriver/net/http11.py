@@ -18,7 +18,7 @@ from typing import Protocol
 
 from ..abc import Application
 from ..errors import ConnectionLost, HTTPError, WebSocketClosed
-from ..logs import escape, mask_secrets
+from ..logs import escape, mask_secrets, name_peer
 from ..model import Address, Headers, Request, Response, refusal
 from ..wire import extensions, handshake, origin, proxy
 from ..wire.deflate import DeflateSettings, PerMessageDeflate
@@ -155,8 +155,8 @@ class HTTPConnection:
 
     def __str__(self) -> str:
         if (request := self._request) is not None:
-            return f"{request} from {_name(request.client)}"
-        return f"a connection from {_name(self._client)}"
+            return f"{request} from {name_peer(request.client)}"
+        return f"a connection from {name_peer(self._client)}"
 
     # What the stream calls.
 
@@ -385,7 +385,7 @@ class HTTPConnection:
         if self._began is not None:
             took = f" {(self._context.clock.time() - self._began) * 1000:.1f} ms"
         client = self._client if request is None else request.client
-        access_logger.info('%s "%s" %d%s', _name(client), line, status_code, took)
+        access_logger.info('%s "%s" %d%s', name_peer(client), line, status_code, took)
 
     # Upgrading to WebSocket.
 
@@ -490,15 +490,6 @@ async def _raise_on(error: BaseException) -> None:
 def _address(peer: object) -> Address | None:
     """The host and port of a peer; a Unix socket has none."""
     return (peer[0], peer[1]) if isinstance(peer, tuple) else None
-
-
-def _name(client: Address | None) -> str:
-    """A peer as the log names it."""
-    if client is None:
-        return "-"
-    host, port = client
-    # A proxy tells no port, which is then 0.
-    return host if not port else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @lru_cache(maxsize=1)

@@ -126,7 +126,7 @@ def _load_client_ca(context: ssl.SSLContext, config: ServerConfig) -> None:
         if wanted != "none":
             raise _unusable(
                 "tls_client_certificates",
-                f"is {wanted!r}, but tls_client_ca, who signs them, not set",
+                f"is {wanted!r}, but tls_client_ca, which says who signs them, is not set",
             )
         return
     if wanted == "none":

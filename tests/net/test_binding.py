@@ -161,7 +161,8 @@ async def test_a_port_that_is_taken_is_named_with_what_can_be_done() -> None:
         await bound(port=port)
     assert str(caught.value) == (
         f"cannot listen on 127.0.0.1, port {port}: Address already in use;"
-        " choose another port (PORT, or --port on the command line), 0 takes a free one"
+        " choose another port (PORT, NBDRIVER_LISTEN, or --port on the command line),"
+        " 0 takes a free one"
     )
     assert isinstance(caught.value.__cause__, OSError)
     taken.close()

@@ -259,11 +259,14 @@ async def test_a_connection_that_cannot_be_made_is_closed_and_the_next_is_taken(
     await it.until(1)
     await it.close()
     ours = [record for record in caplog.records if record.name.startswith("nbdriver")]
-    assert [(record.levelname, record.getMessage()) for record in ours] == [
-        ("DEBUG", "a connection ended before it had begun: [Errno 22] gone")
+    level, told = (
+        ("DEBUG", "ended before it had begun, [Errno 22] gone")
         if isinstance(error, OSError)
         else ("ERROR", "a connection that was accepted: failed")
-    ]
+    )
+    (record,) = ours
+    assert record.levelname == level
+    assert record.getMessage().endswith(told)
 
 
 @on_every_loop
