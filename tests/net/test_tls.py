@@ -240,8 +240,8 @@ def test_an_authority_that_is_not_asked_is_told(certificate: Path) -> None:
 def test_that_nobody_signs_what_clients_should_have_is_told(certificate: Path) -> None:
     told = mistake(tls_certificate=certificate, tls_client_certificates="optional")
     assert told == (
-        "the setting tls_client_certificates is 'optional', but tls_client_ca, who signs them,"
-        " not set"
+        "the setting tls_client_certificates is 'optional', but tls_client_ca, which says who"
+        " signs them, is not set"
     )
 
 
