@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from autobahn import report, suite
-from autobahn.__main__ import main
+from autobahn.__main__ import DOCS, main
 from autobahn.testees import HOST, connected, echo_client, echo_server
 from support.frames import close, frame
 from support.leaks import nothing_left
@@ -178,6 +178,40 @@ def test_docs_without_a_place_for_counts_are_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected a block"):
         report.write_docs(a_run(), docs)
     assert docs.read_text("utf-8") == "Nothing.\n"
+
+
+def read_back(block: str) -> report.Run:
+    """A run that has the counts of a block in the docs."""
+    loop = re.search(r"figures: (\S+)", block)
+    end = re.search(r"^By `(.+)` on (\S+): (.+)\.$", block, re.MULTILINE)
+    rows = re.findall(r"^\| (\d+)\.\* \| [^|]+ \| ([^|]+) \| ([^|]+) \|$", block, re.MULTILINE)
+    assert loop
+    assert end
+    verdicts: dict[str, dict[str, str]] = {"server": {}, "client": {}}
+    for group, *cells in rows:
+        for role, cell in zip(verdicts, cells, strict=True):
+            words = [word for part in cell.split(", ") for word in expand(part)]
+            verdicts[role].update({f"{group}.{i}": word for i, word in enumerate(words)})
+    facts = dict(fact.split(" ", 1) for fact in end[3].split("; "))
+    return report.Run(date.fromisoformat(end[2]), end[1], facts, loop[1], verdicts)
+
+
+def expand(part: str) -> list[str]:
+    count, word = part.split(" ")
+    return [word] * int(count)
+
+
+def test_the_counts_in_the_docs_are_as_the_command_writes_them_and_every_case_was_good() -> None:
+    blocks = report.blocks(DOCS.read_text("utf-8"))
+    assert "asyncio" in blocks
+    for block in blocks.values():
+        run = read_back(block)
+        assert report.in_docs(run) == block
+        assert not run.bad
+        assert {role: len(cases) for role, cases in run.verdicts.items()} == {
+            "server": 517,
+            "client": 517,
+        }
 
 
 # The command
