@@ -29,6 +29,9 @@ Message = dict[str, Any]
 
 #: Seconds without any event's end after which a connection that is not read is taken for stuck.
 _STUCK = 1.0
+#: Answers that are handled at a time, however few events are: more than one read can bring, since
+#: before Python 3.12 none has begun to be handled before all of a read have come.
+_MIN_ANSWERS = 1_024
 
 
 class Event(NamedTuple):
@@ -72,7 +75,7 @@ class BotConnection:
         "_dropped",
         "_gone",
         "_is_answer",
-        "_limit",
+        "_max_answers",
         "_parked",
         "_parked_size",
         "_parking",
@@ -97,8 +100,8 @@ class BotConnection:
     ) -> None:
         """`bot_id` is what `check_permission` gave, whatever the bot made of it.
 
-        At most `limit` of its events are handled at a time, and as many answers beside them; `gone`
-        is called when the connection has ended, with what ended it.
+        At most `limit` of its events are handled at a time; `gone` is called when the connection
+        has ended, with what ended it.
         """
         self.bot = bot
         self.bot_id = bot_id
@@ -106,7 +109,7 @@ class BotConnection:
         self._is_answer: Callable[[Message], bool] = getattr(type(bot), "is_answer", _is_answer)
         self._pending = pending
         self._share = Share(pending, limit)
-        self._limit = limit
+        self._max_answers = max(limit, _MIN_ANSWERS)
         self._answers = 0
         self._parking = parking
         self._parked: deque[str] = deque()
@@ -175,7 +178,7 @@ class BotConnection:
 
         Nothing waits in the handling of an answer, so that many at a time are no answers.
         """
-        if self._answers >= self._limit:
+        if self._answers >= self._max_answers:
             return False
         try:
             return self._is_answer(event)

@@ -301,7 +301,7 @@ async def test_a_connection_that_ends_while_it_is_stuck_leaves_no_timer_behind()
     assert host.clock.pending == 0
 
 
-async def test_answers_beyond_the_bound_of_a_connection_wait_as_events_do() -> None:
+async def test_many_answers_at_a_time_are_none_and_wait_as_events_do() -> None:
     class Adapter(recording_bot()):  # type: ignore[misc]  # a class made for this test
         @classmethod
         def is_answer(cls, message: dict[str, Any]) -> bool:
@@ -309,16 +309,29 @@ async def test_answers_beyond_the_bound_of_a_connection_wait_as_events_do() -> N
 
     host = Host(Adapter, max_pending_per_connection=2)
     websocket = await host.connect()
-    messages = [{"wait": "gate", "number": number} for number in range(6)]
+    messages = numbered(1_030, wait="gate")
     websocket.peer_sends(*messages)
     await settle()
-    assert host.adapter.messages == messages[:4]
+    assert host.adapter.messages == messages[: 1_024 + 2]
     host.adapter.release("gate")
     await host.dispatcher.drain()
     assert host.adapter.messages == messages
     websocket.peer_sends({"wait": "gate"})
     await settle()
-    assert len(host.adapter.messages) == 7
+    assert len(host.adapter.messages) == 1_031
+
+
+async def test_answers_that_come_together_pass_the_smallest_bound() -> None:
+    """Before Python 3.12 none of them has begun to be handled when the next one comes."""
+    host = Host(asking_bot(), max_pending=1, max_pending_per_connection=1)
+    websocket = await host.connect()
+    websocket.peer_sends({"number": 1})
+    await settle()
+    host.adapter.answers[2] = asyncio.get_running_loop().create_future()
+    websocket.peer_sends({"echo": 2, "data": 2}, {"echo": 1, "data": 1})
+    async with asyncio.timeout(PATIENCE):
+        await host.dispatcher.drain()
+    assert host.adapter.handled == [(1, 1)]
 
 
 # The end.

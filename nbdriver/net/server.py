@@ -48,6 +48,9 @@ _FAREWELL = 1 / 4
 _REQUESTS = 1 / 3
 #: How many connections beyond `max_connections` are told so; any more are just cut off.
 _TURNED_AWAY = 64
+#: The part of `max_connections` down to which they have to go before the log says again that it is
+#: full.
+_ROOM = 3 / 4
 
 #: The server whose connection the running code was called by: a handler, a hook of a bot.
 _called_by: ContextVar[Server | None] = ContextVar("called_by", default=None)
@@ -99,6 +102,8 @@ class Server:
         self._patience: asyncio.Timeout | None = None
         self._end = 0.0
         self._most = config.max_connections
+        self._refused: set[Stream] = set()
+        """Connections that were one too many, and have not gone yet."""
         self._full = False
         self.addresses: list[SocketAddress] = []
         """Host and port of every address that it listens on; a Unix socket's path and None."""
@@ -115,8 +120,6 @@ class Server:
         self._lifespan = self._application.lifespan()
         await self._lifespan.__aenter__()
         try:
-            if self._stopping is not None:
-                raise StartupError("the server was closed before it listened")
             await self._listen()
         except BaseException:
             await self._leave(self._config.shutdown_timeout)
@@ -139,6 +142,11 @@ class Server:
             is_proxy=self._context.proxies.is_trusted if config.proxy_protocol else None,
         )
         sockets = await bind(config)
+        # Whatever closes a server ends what listens by then.
+        if self._stopping is not None:
+            for bound in sockets:
+                bound.close()
+            raise StartupError("the server was closed before it listened")
         # What the listeners start, and all that is called by it, knows by this where it belongs.
         outside = _called_by.set(self)
         self._listeners = [Listener(bound, self._take, self._clock) for bound in sockets]
@@ -161,8 +169,12 @@ class Server:
         return self._tls is None or self._tls.reload()
 
     def _stream(self, peername: object) -> Stream:
-        lost, limits = self._connections.__delitem__, _stream_limits(self._config)
-        return Stream(self._connected, lost, self._clock, limits, peername)
+        limits = _stream_limits(self._config)
+        return Stream(self._connected, self._lost, self._clock, limits, peername)
+
+    def _lost(self, stream: Stream) -> None:
+        del self._connections[stream]
+        self._refused.discard(stream)
 
     def _take(self, accepted: socket.socket, peername: object) -> None:
         """Make a connection of an accepted socket, as far as there may be more of them."""
@@ -175,13 +187,14 @@ class Server:
 
     def _connected(self, stream: Stream) -> Connection:
         connection = HTTPConnection(stream, self._context)
-        is_one_too_many = len(self._connections) >= self._most
+        served = len(self._connections) - len(self._refused)
         self._connections[stream] = connection
-        if is_one_too_many:
+        if served >= self._most:
+            self._refused.add(stream)
             self._tell_that_it_is_full()
             reason = "the server has as many connections as it may have; try again later"
             connection.refuse(HTTPError(503, reason, [("Retry-After", "5")]))
-        else:
+        elif served <= self._most * _ROOM:
             self._full = False
         return connection
 

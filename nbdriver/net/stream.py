@@ -143,7 +143,8 @@ class Stream(asyncio.Protocol):
             self._receiver.eof_received()
         elif self._state is _State.LINGERING:
             self._end()
-        # TLS knows no half-closed connection.
+        # asyncio has no half-closed connection over TLS: it ends one at the peer's goodbye, and an
+        # answer that is not written by then is lost.
         return self.info("ssl_object") is None
 
     def pause_writing(self) -> None:
@@ -183,8 +184,12 @@ class Stream(asyncio.Protocol):
 
     @property
     def open(self) -> bool:
-        """Whether something can still be written."""
-        return self._state in _WRITABLE
+        """Whether something can still be written.
+
+        Not to a transport that has begun to end by itself, after a reset or a goodbye over TLS: it
+        would throw away what is written, and complain of it, until `connection_lost` comes.
+        """
+        return self._state in _WRITABLE and not self._transport.is_closing()
 
     @property
     def unsent(self) -> int:
@@ -205,7 +210,7 @@ class Stream(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send `data`, now or as soon as the peer reads; raises ConnectionLost if it cannot be."""
-        if self._state not in _WRITABLE:
+        if not self.open:
             raise ConnectionLost("expected an open connection to write to, but it is closed")
         self._written += len(data)
         self._transport.write(data)
@@ -288,7 +293,9 @@ class Stream(asyncio.Protocol):
         if now:
             self._transport.abort()
         else:
-            self._transport.close()
+            # Closed a second time, asyncio's transport for TLS is of no use any more.
+            if not self._transport.is_closing():
+                self._transport.close()
             self._watch()
 
     def _watch(self) -> None:

@@ -35,6 +35,11 @@ _NODE = re.compile(
     r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<ipv4>[0-9.]+))(?::(?:(?P<port>[0-9]{1,5})|_[\w.-]+))?",
     re.ASCII,
 )
+#: Bits before an address of IPv4 that is mapped into IPv6 (RFC 4291, 2.5.5.2).
+_MAPPED = 96
+#: Proxies that stand one before the other, at most; a longer list is somebody's who wants us busy.
+_MAX_HOPS = 64
+_MAX_PORT = 65_535
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 
@@ -59,9 +64,7 @@ class TrustedProxies:
         names = set(names)
         self._everybody = "*" in names
         self._unix = "unix" in names
-        self._networks: list[IPv4Network | IPv6Network] = [
-            ip_network(name) for name in names - {"*", "unix"}
-        ]
+        self._networks = [_read_network(name) for name in names - {"*", "unix"}]
         self.family = family
 
     def is_trusted(self, peer: Address | None) -> bool:
@@ -70,18 +73,31 @@ class TrustedProxies:
             return True
         if peer is None:
             return self._unix
-        address = parse_address(peer[0])
+        # Of a peer on this very link the system tells the zone, which is no part of its address.
+        address = parse_address(peer[0].partition("%")[0])
         return address is not None and any(address in network for network in self._networks)
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """The IP address that `text` is, or None. One of IPv4 mapped into IPv6 is the former."""
+    """The IP address that `text` is, or None. One of IPv4 mapped into IPv6 is the former.
+
+    One with a zone is none: a zone means nothing on another machine, and may hold any text.
+    """
     try:
-        address = ip_address(text)
+        address = ip_address("" if "%" in text else text)
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+def _read_network(text: str) -> IPv4Network | IPv6Network:
+    """A network as `parse_address` reads addresses. Raises ValueError."""
+    network = ip_network(text)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is None or network.prefixlen < _MAPPED:
+        return network
+    return IPv4Network((mapped, network.prefixlen - _MAPPED))
 
 
 class _Hop(NamedTuple):
@@ -110,7 +126,9 @@ def believe(request: Request, proxies: TrustedProxies) -> None:
     """
     believed = _Believed(request.client)
     hops = (_x_forwarded if proxies.family is Family.X_FORWARDED else _forwarded)(request.headers)
-    for hop in hops:
+    for number, hop in enumerate(hops):
+        if number == _MAX_HOPS:
+            raise HTTPError(400, f"expected at most {_MAX_HOPS} proxies, one before the other")
         believed.scheme = hop.scheme or believed.scheme
         believed.host = hop.host or believed.host
         if hop.client is None:
@@ -181,6 +199,5 @@ def _read_node(text: str) -> Address | None:
     """
     match = _NODE.fullmatch(text)
     address = parse_address(text if match is None else match["ipv6"] or match["ipv4"])
-    if address is None:
-        return None
-    return str(address), int((match and match["port"]) or 0)
+    port = int((match and match["port"]) or 0)
+    return None if address is None or port > _MAX_PORT else (str(address), port)

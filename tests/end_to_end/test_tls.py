@@ -118,6 +118,27 @@ async def test_a_refusal_is_read_although_the_body_is_sent_to_its_end(
 
 
 @on_each_loop
+@pytest.mark.parametrize("count", [1, 3])
+async def test_a_client_that_says_goodbye_with_its_request_is_nobodys_concern(
+    caplog: pytest.LogCaptureFixture, certificate: Path, count: int
+) -> None:
+    """Its event is handled; asyncio ends such a connection, so that the answer may be lost."""
+    async with serving(caplog, certificate) as echo:
+        for number in range(10):
+            _, writer = await asyncio.open_connection(
+                *echo.server.addresses[0], ssl=client_context(), server_hostname="localhost"
+            )
+            head = "POST /echo HTTP/1.1\r\nHost: localhost\r\nX-Self-ID: 1\r\n"
+            writer.write(f"{head}Content-Length: 2\r\n\r\n{{}}".encode() * count)
+            for _ in range(number):
+                await asyncio.sleep(0)
+            writer.close()
+            async with asyncio.timeout(PATIENCE):
+                while len(echo.messages) < (number + 1):
+                    await asyncio.sleep(0)
+
+
+@on_each_loop
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 async def test_openssl_is_answered(
     caplog: pytest.LogCaptureFixture, certificate: Path, tmp_path: Path, version: str

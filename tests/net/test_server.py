@@ -159,6 +159,21 @@ async def test_a_server_that_is_closed_while_it_starts_up_does_not_listen() -> N
     assert app.order[-1] == "stop"
 
 
+async def test_a_server_that_is_closed_while_it_looks_for_its_address_does_not_listen() -> None:
+    closing: list[asyncio.Task[None]] = []
+
+    async def close_soon(_: App) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(lambda: closing.append(loop.create_task(server.close())))
+
+    async with nothing_left(), asyncio.timeout(PATIENCE):
+        server = Server(App(start=close_soon), settings(host="localhost"))
+        with pytest.raises(StartupError, match="the server was closed before it listened"):
+            async with server:
+                pass
+        await asyncio.wait(closing)
+
+
 async def test_a_start_can_be_cancelled() -> None:
     gate, app = Gate(), App()
     app.start = gate
@@ -226,6 +241,20 @@ async def test_connections_beyond_max_connections_get_503_and_those_that_are_the
         hang_up(peer)
     full = "2 connections, as many as max_connections allows: more are refused"
     assert lines().count(full) == 1
+
+
+async def test_those_that_are_refused_take_no_place() -> None:
+    async with serving(App(), max_connections=1) as server:
+        first = await ask(server)
+        await first.read(b"GET /")
+        lingering = [await connect(server) for _ in range(5)]
+        for peer in lingering:
+            assert b" 503 " in await peer.read_to_end()
+        hang_up(first)
+        # Those that were refused have not hung up.
+        while b" 503 " in await (peer := await ask(server)).read(b"\n"):
+            hang_up(peer)
+        hang_up(peer, *lingering)
 
 
 async def test_only_so_many_are_told_that_the_server_is_full_and_the_others_are_cut_off() -> None:

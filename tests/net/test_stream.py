@@ -429,6 +429,15 @@ async def test_lost_is_told_even_if_the_receiver_fails(link: Link) -> None:
     assert [type(context["exception"]) for context in failed] == [ZeroDivisionError]
 
 
+@over_each_transport
+async def test_nothing_is_written_to_a_transport_that_ends_by_itself(link: Link) -> None:
+    link.stream._transport.abort()
+    assert not link.stream.open
+    with pytest.raises(ConnectionLost):
+        link.stream.write(b"too late")
+    await link.until_lost()
+
+
 # A peer that reads slowly, or not at all.
 
 

@@ -58,6 +58,9 @@ def client_of(value: str, *, family: Family = Family.X_FORWARDED) -> Address | N
         (["::1", "fd00::/8"], ("fd12::1", 1), True),
         (["fe80::/10"], ("fe80::1%eth0", 1), True),
         (["::1", "fd00::/8"], ("fe80::1", 1), False),
+        (["::ffff:10.0.0.1"], ("10.0.0.1", 1), True),
+        (["::ffff:10.0.0.0/104"], ("10.255.0.1", 1), True),
+        (["::ffff:10.0.0.0/104"], ("11.0.0.1", 1), False),
         (["::/0"], ("127.0.0.1", 1), False),
         (["unix"], None, True),
         (["unix"], ("127.0.0.1", 1), False),
@@ -82,6 +85,22 @@ def test_an_address_is_read_and_one_of_ipv4_is_one_however_it_is_written() -> No
     assert parse_address("::ffff:127.0.0.1") == IPv4Address("127.0.0.1")
     assert parse_address("::1") == IPv6Address("::1")
     assert parse_address("localhost") is None
+    # A zone could hold whatever a log should not.
+    assert parse_address("fe80::1%\x9b2J") is None
+
+
+def test_a_client_with_a_zone_or_a_port_that_is_none_is_not_known() -> None:
+    assert client_of("fe80::1%25eth0") is None
+    assert client_of('for="[fe80::1%25eth0]:80"', family=Family.FORWARDED) is None
+    assert client_of("192.0.2.1:65535") == ("192.0.2.1", 65535)
+    assert client_of("192.0.2.1:65536") is None
+
+
+def test_a_list_of_proxies_without_end_is_refused_before_it_is_read() -> None:
+    everybody = TrustedProxies(["*"])
+    assert seen(("X-Forwarded-For", ",".join(["::1"] * 64)), proxies=everybody).client == ("::1", 0)
+    with pytest.raises(HTTPError, match=r"^400: expected at most 64 proxies"):
+        seen(("X-Forwarded-For", ",".join(["::1"] * 65)), proxies=everybody)
 
 
 # X-Forwarded-For, -Proto and -Host.
