@@ -27,7 +27,7 @@ _START_1 = b"PROXY "
 _START_2 = b"\r\n\r\n\x00\r\nQUIT\n"
 _FIXED = struct.Struct(f"!{len(_START_2)}sBBH")
 _PORT = re.compile(r"0|[1-9][0-9]{0,4}")
-_PRINTABLE = re.compile(rb"[\x20-\x7e]*(?:\r\n?)?")
+_LINE = re.compile(rb"[\x20-\x7e]*(?P<end>\r\n|\r?\Z)")
 
 #: By their names in version 1.
 _FAMILIES: dict[str, type[IPv4Address | IPv6Address]] = {"TCP4": IPv4Address, "TCP6": IPv6Address}
@@ -100,11 +100,11 @@ def _agree(data: bytes, start: bytes) -> bool:
 
 
 def _length_of_line(data: bytes) -> int | None:
-    line, end, _ = data[:_LONGEST_LINE].partition(b"\r\n")
-    if not _PRINTABLE.fullmatch(line):
+    line = _LINE.match(data[:_LONGEST_LINE])
+    if line is None:
         raise MalformedProxyHeader("expected a PROXY header of ASCII text that ends with CR LF")
-    if end:
-        return len(line) + len(end)
+    if line["end"] == b"\r\n":
+        return line.end()
     if len(data) >= _LONGEST_LINE:
         raise MalformedProxyHeader(f"expected a PROXY header of at most {_LONGEST_LINE} bytes")
     return None

@@ -73,6 +73,7 @@ MALFORMED = {
     "a blank at the end": b"PROXY TCP4 192.0.2.1 198.51.100.2 8080 443 \r\n",
     "a bare LF": b"PROXY TCP4 192.0.2.1 198.51.100.2 8080 443\n",
     "a bare CR": b"PROXY UNKNOWN a\rb\r\n",
+    "a bare CR before the end": b"PROXY UNKNOWN a\r\r\n",
     "a NUL": b"PROXY UNKNOWN \0\r\n",
     "no ASCII": b"PROXY UNKNOWN \xc3\xa4\r\n",
     "a line that is too long": b"PROXY UNKNOWN ".ljust(106, b"f") + b"\r\n",
@@ -130,6 +131,7 @@ def test_what_is_no_header_is_refused_at_its_first_byte() -> None:
         b"PROXX",
         b"\r\n\r\r",
         b"PROXY UNKNOWN \n",
+        b"PROXY UNKNOWN a\r\r",
         SIGNATURE + b"\x31\0\0\0",
     ):
         reader = ProxyHeaderReader()
@@ -195,6 +197,8 @@ def damaged(draw: st.DrawFn) -> bytes:
     st.lists(st.integers(0, 400), max_size=8),
 )
 @example(b"PROXY UNKNOWN\r\n", b"\n", [14])
+@example(b"PROXY UNKNOWN a\r\r\n", b"", [])
+@example(b"PROXY UNKNOWN ".ljust(106, b"f") + b"\r\n", b"", [107])
 def test_bytes_mean_the_same_wherever_they_are_cut(
     data: bytes, behind: bytes, where: list[int]
 ) -> None:
