@@ -12,8 +12,8 @@ import os
 import re
 import socket
 import stat
-from collections.abc import Mapping, MutableMapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -251,21 +251,41 @@ def _remove_stale(path: Path, in_use: OSError) -> None:
     path.unlink()
 
 
+@contextmanager
+def _lock(directory: Path) -> Iterator[None]:
+    """Keep other servers from binding in this directory; where it cannot be locked, go on.
+
+    Between bind and listen a socket looks like one that was left behind, and would be replaced by a
+    server that starts at the same moment.
+    """
+    import fcntl  # Windows has none, nor Unix sockets.
+
+    with ExitStack() as held:
+        # What is wrong with the directory is told by bind.
+        with suppress(OSError):
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            held.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+
+
 def _listen_unix(address: Unix, mode: int, backlog: int) -> socket.socket:
     if not hasattr(socket, "AF_UNIX"):
         raise StartupError(f"cannot listen on {address}: this platform has no Unix sockets")
-    listening = _UnixSocket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if address.path.startswith("@"):
-            # In the abstract namespace there are no files, and so no rights and nothing stale.
-            listening.bind(f"\0{address.path[1:]}")
-        else:
-            listening.bind_file(Path(address.path), mode)
-        listening.listen(backlog)
-        listening.setblocking(False)
-    except OSError as error:
-        listening.close()
-        raise _Failure(address, error, _UNIX_HINTS) from error
+    # In the abstract namespace there are no files, and so no rights and nothing stale.
+    path = None if address.path.startswith("@") else Path(address.path)
+    with nullcontext() if path is None else _lock(path.parent):
+        listening = _UnixSocket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            if path is None:
+                listening.bind(f"\0{address.path[1:]}")
+            else:
+                listening.bind_file(path, mode)
+            listening.listen(backlog)
+            listening.setblocking(False)
+        except OSError as error:
+            listening.close()
+            raise _Failure(address, error, _UNIX_HINTS) from error
     return listening
 
 

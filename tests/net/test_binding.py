@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import fcntl
 import json
 import os
 import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -73,6 +77,21 @@ def audited(*wanted: str) -> Iterator[list[tuple[Any, ...]]]:
     sys.addaudithook(note)
     yield seen
     watching = False
+
+
+@contextmanager
+def profiled(note: Callable[[str, str], None]) -> Iterator[None]:
+    """Tells of the calls of built-in functions in the block: `c_call` or `c_return`, the name."""
+
+    def profile(_: FrameType, event: str, function: Any) -> None:
+        if event in ("c_call", "c_return"):
+            note(event, function.__name__)
+
+    sys.setprofile(profile)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
 
 
 # TCP.
@@ -357,6 +376,66 @@ async def test_a_socket_that_was_left_behind_is_replaced(tmp_path: Path) -> None
     (listening,) = await bound(listen=f"unix:{path}")
     assert await answers((str(path), None))
     listening.close()
+
+
+async def test_the_directory_is_locked_from_before_bind_until_after_listen(tmp_path: Path) -> None:
+    seen = []
+
+    def look(event: str, name: str) -> None:
+        if (event, name) in {("c_call", "bind"), ("c_return", "listen")}:
+            seen.append((name, is_locked(tmp_path)))
+
+    async with nothing_left():
+        with profiled(look):
+            (listening,) = await bound(listen=f"unix:{tmp_path}/s")
+        assert seen == [("bind", True), ("listen", True)]
+        assert not is_locked(tmp_path)
+        listening.close()
+
+
+def is_locked(directory: Path) -> bool:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+async def test_of_two_servers_that_start_together_the_first_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    waits_or_ended = threading.Event()
+    outcome: list[object] = []
+    second: list[threading.Thread] = []
+
+    def start() -> None:
+        try:
+            outcome.append(asyncio.run(bound(listen=f"unix:{path}")))
+        except StartupError as error:
+            outcome.append(str(error))
+        waits_or_ended.set()
+
+    def at_lock(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "fcntl.flock" and second and threading.current_thread() is second[0]:
+            waits_or_ended.set()
+
+    def start_before_listen(event: str, name: str) -> None:
+        if (event, name) == ("c_call", "listen"):
+            second.append(threading.Thread(target=start))
+            second[0].start()
+            assert waits_or_ended.wait(PATIENCE)
+
+    sys.addaudithook(at_lock)
+    with profiled(start_before_listen):
+        (first,) = await bound(listen=f"unix:{path}")
+    second[0].join(PATIENCE)
+    assert outcome == [
+        f"cannot listen on unix:{path}: Address already in use; another server is listening there"
+    ]
+    assert await answers((str(path), None))
+    first.close()
 
 
 async def test_a_server_that_lives_keeps_its_socket_also_with_a_full_backlog(
