@@ -94,7 +94,8 @@ def _load_certificate(context: ssl.SSLContext, config: ServerConfig) -> None:
     password = _Password(config.tls_key_password)
     try:
         context.load_cert_chain(certificate, key, password)
-    except (ssl.SSLError, ValueError) as error:
+    # Besides SSLError, which is one, an OSError: the file may have gone since it was looked at.
+    except (OSError, ValueError) as error:
         if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
             raise _unusable(
                 key_setting, f"names a key that is not the certificate's: {key}, {certificate}"
@@ -140,7 +141,7 @@ def _load_client_ca(context: ssl.SSLContext, config: ServerConfig) -> None:
         )
     try:
         context.load_verify_locations(config.tls_client_ca)
-    except ssl.SSLError as error:
+    except OSError as error:  # As above.
         raise _unusable(
             "tls_client_ca", f"cannot be used: {config.tls_client_ca}: {error}"
         ) from error

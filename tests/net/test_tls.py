@@ -7,7 +7,10 @@ import re
 import ssl
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -272,6 +275,21 @@ def presented(server: TLS) -> bytes | None:
     return client.getpeercert(binary_form=True)
 
 
+@contextmanager
+def vanishing(path: Path, before: str) -> Iterator[None]:
+    """Remove a file when the built-in function of that name is called in the block."""
+
+    def profile(_: FrameType, event: str, function: Any) -> None:
+        if event == "c_call" and function.__name__ == before:
+            path.unlink()
+
+    sys.setprofile(profile)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
 def test_a_certificate_that_has_changed_is_shown_once_it_is_read_anew(
     certificate: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -294,6 +312,36 @@ def test_a_certificate_that_cannot_be_used_does_not_replace_the_old_one(
     assert not server.reload()
     assert presented(server) == before
     told = f"the setting tls_certificate names a file without a certificate (PEM): {certificate}"
+    assert lines(caplog) == [
+        ("ERROR", f"Certificates are not renewed, the old ones stay: {told}"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "read_by"),
+    [
+        ("tls_certificate", "load_cert_chain"),
+        ("tls_client_ca", "load_verify_locations"),
+    ],
+)
+def test_a_file_that_vanishes_while_it_is_read_is_a_mistake_as_any_other(
+    certificate: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    read_by: str,
+) -> None:
+    files = {"tls_certificate": certificate, "tls_client_ca": write_authority(tmp_path / "ca.pem")}
+    settings = {**files, "tls_client_certificates": "optional"}
+    server = tls(**settings)
+    context, content = server.context, files[name].read_bytes()
+    with vanishing(files[name], read_by):
+        assert not server.reload()
+    assert server.context is context
+    files[name].write_bytes(content)
+    with vanishing(files[name], read_by):
+        told = mistake(**settings)
+    assert re.match(rf"the setting {name} cannot be used: .*{files[name]}: .*No such file", told)
     assert lines(caplog) == [
         ("ERROR", f"Certificates are not renewed, the old ones stay: {told}"),
     ]
