@@ -50,6 +50,8 @@ _FD_HINTS = {errno.EBADF: "; the process was started without it"}
 _REUSE: int = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
 #: How many ports are tried that are free at one address and should be at all.
 _TRIES = 20
+#: Families of which we can tell who has connected; Windows has no Unix sockets.
+_FAMILIES = {socket.AF_INET, socket.AF_INET6, getattr(socket, "AF_UNIX", socket.AF_INET)}
 #: The first file descriptor that systemd passes (sd_listen_fds(3)).
 _FIRST_PASSED = 3
 
@@ -306,7 +308,9 @@ def _inherit(address: Inherited) -> socket.socket:
             raise
     except OSError as error:
         raise _Failure(address, error, _FD_HINTS) from error
-    if listening.type != socket.SOCK_STREAM:
+    if listening.family not in _FAMILIES:
+        came = "one of another family than IPv4, IPv6 and Unix sockets"
+    elif listening.type != socket.SOCK_STREAM:
         came = "one of another type"
     elif not listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         came = "one that does not listen (of systemd: Accept=no is needed)"

@@ -543,6 +543,17 @@ async def test_what_is_no_listening_socket_is_told_and_left_as_it_is() -> None:
         assert datagrams.getsockname()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has netlink sockets")
+async def test_an_inherited_socket_of_another_family_is_told() -> None:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW) as kernels:
+        number = kernels.fileno()
+        assert await refused(listen=f"fd:{number}") == (
+            f"cannot listen on fd:{number}: expected a stream socket that listens,"
+            " got one of another family than IPv4, IPv6 and Unix sockets"
+        )
+        assert kernels.getsockname()
+
+
 async def test_a_file_descriptor_of_a_file_is_no_socket(tmp_path: Path) -> None:
     with (tmp_path / "file").open("w") as file:
         said = await refused(listen=f"fd:{file.fileno()}")
