@@ -127,9 +127,8 @@ class Setting(NamedTuple):
         """What the value means; raises `ConfigError` if it means nothing."""
         try:
             return kind.parse(self.value)
-        except (ValueError, OverflowError):
-            came = repr(masked(self.key, self.value))
-            came = came if len(came) <= _LONGEST_SHOWN else f"{came[:_LONGEST_SHOWN]}..."
+        except (ValueError, OverflowError, RecursionError):
+            came = _shown(self.key, self.value)
             message = f"{self.key} {self.source}: expected {kind.expected}; came {came}"
             raise ConfigError(message) from None
 
@@ -356,6 +355,15 @@ def masked(key: str, value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [masked("", item) for item in value]
     return value
+
+
+def _shown(key: str, value: object) -> str:
+    try:
+        came = repr(masked(key, value))
+    except (RecursionError, ValueError):  # Nested too deep, or a number of too many digits.
+        name = type(value).__name__
+        return f"an {name}" if name.startswith(tuple("aeiou")) else f"a {name}"
+    return came if len(came) <= _LONGEST_SHOWN else f"{came[:_LONGEST_SHOWN]}..."
 
 
 TEXT = Kind("text", "text", _text)

@@ -284,3 +284,14 @@ def test_a_secret_that_is_not_set_is_seen_to_be_unset(value: object) -> None:
 def test_a_long_value_is_cut_in_a_message() -> None:
     with pytest.raises(ConfigError, match=r"came '9{79}\.\.\.$"):
         Setting("PORT", "9" * 1000, "in .env").read(units.PORT)
+
+
+@pytest.mark.parametrize("kind", [units.PORT, units.FLAG, units.NAMES, units.TEXT_BY_TEXT])
+def test_a_value_that_cannot_be_shown_is_told_by_its_type(kind: Kind) -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value, came in ((deep, "a list"), (10**5000, "an int"), ({"a": 10**5000}, "a dict")):
+        with pytest.raises(ConfigError) as caught:
+            Setting("NAME", value, "in .env").read(kind)
+        assert str(caught.value) == f"NAME in .env: expected {kind.expected}; came {came}"
