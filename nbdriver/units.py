@@ -200,10 +200,11 @@ def _text_or_unset(value: object) -> str | None:
 def _host(value: object) -> str:
     if isinstance(value, (IPv4Address, IPv6Address)):
         return str(value)
+    text = value.strip() if isinstance(value, str) else ""
     # An empty host would make asyncio listen on every interface.
-    if not isinstance(value, str) or not value.strip() or re.search(r"[\s/]", value.strip()):
+    if not text or re.search(r"[\s/\x00-\x1f\x7f-\x9f]", text):
         raise ValueError
-    return value.strip()
+    return text
 
 
 def _path(value: object) -> str:
