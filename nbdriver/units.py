@@ -74,6 +74,12 @@ _ISO_8601 = (
     r"(?:(?P<seconds>[0-9]+(?:\.[0-9]+)?)S)?)?"
 )
 
+# What a browser may send as Origin (RFC 6454, 7.1): a name, in Punycode if need be, or an address.
+_ORIGIN = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*://"
+    r"(?:\[(?P<ipv6>[^\[\]%]+)\]|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?)(?::(?P<port>[0-9]*))?"
+)
+
 # The names that NoneBot's users know from loguru and that the standard library has no number for.
 _LOGURU_LEVELS = {"TRACE": 5, "SUCCESS": 25}
 
@@ -311,8 +317,13 @@ def _peer(text: str) -> object:
 
 
 def _origin(text: str) -> None:
-    if not re.fullmatch(r"\*|[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@,]+", text):
+    if text == "*":
+        return
+    match = _ORIGIN.fullmatch(text)
+    if match is None:
         raise ValueError
+    IPv6Address(match["ipv6"] or "::")
+    PORT.parse(match["port"] or 0)
 
 
 def _host_name(text: str) -> object:
