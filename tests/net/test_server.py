@@ -243,6 +243,24 @@ async def test_connections_beyond_max_connections_get_503_and_those_that_are_the
     assert lines().count(full) == 1
 
 
+async def test_a_server_that_stays_nearly_full_says_once_that_it_is_full(
+    lines: Callable[[], list[str]],
+) -> None:
+    async with serving(App(), max_connections=5) as server:
+        held = [await ask(server) for _ in range(5)]
+        for peer in held:
+            await peer.read(b"GET /")
+        for _ in range(2):
+            refused = await connect(server)
+            assert b" 503 " in await refused.read_to_end()
+            hang_up(refused, held.pop())
+            while b" 503 " in await (peer := await ask(server)).read(b"\n"):
+                hang_up(peer)
+            held.append(peer)
+        hang_up(*held)
+    assert len([line for line in lines() if "as many as max_connections allows" in line]) == 1
+
+
 async def test_those_that_are_refused_take_no_place() -> None:
     async with serving(App(), max_connections=1) as server:
         first = await ask(server)
