@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from . import __version__, abc, addresses, codec, onebot, units
+from . import __version__, abc, codec, onebot, units
 from .config import ServerConfig, load
 from .driver import Driver
 from .errors import ConfigError, DriverError
@@ -175,8 +175,6 @@ _METAVARS = {
     "seconds": "SECONDS",
     "text": "TEXT",
 }
-#: Options that may be given several times, as their value may be a list.
-_REPEATABLE = (addresses.HOSTS, addresses.LISTEN)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -194,7 +192,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
             metavar = item.name.upper() if place else _METAVARS[kind.type.removesuffix(" or null")]
             keywords = {
                 "metavar": metavar,
-                "action": "append" if kind in _REPEATABLE else "store",
+                "action": "append" if kind.several else "store",
             }
         (general if heading is None else groups[heading]).add_argument(
             _option(item.name),

@@ -10,7 +10,7 @@ import re
 from ipaddress import IPv6Address
 from typing import NamedTuple
 
-from .units import HOST, PORT, Kind, json_or_text
+from .units import HOST, PORT, Kind, parts_of
 
 __all__ = ["HOSTS", "LISTEN", "MODE", "TCP", "Address", "Inherited", "Unix", "hosts_of", "read"]
 
@@ -70,21 +70,8 @@ def hosts_of(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
 
 
-def _parts(value: object) -> list[object]:
-    """The parts of a list, of JSON's text for one, or of text with commas between them."""
-    if isinstance(value, str):
-        decoded = json_or_text(value)
-        value = decoded if isinstance(decoded, list) else [value]
-    if not isinstance(value, (list, tuple)):
-        value = [value]
-    parts: list[object] = []
-    for item in value:
-        parts += [part.strip() for part in item.split(",")] if isinstance(item, str) else [item]
-    return parts
-
-
 def _hosts(value: object) -> str:
-    hosts = [str(HOST.parse(part)) for part in _parts(value)]
+    hosts = [str(HOST.parse(part)) for part in parts_of(value)]
     if not hosts:
         raise ValueError
     return ",".join(dict.fromkeys(hosts))
@@ -94,7 +81,7 @@ def _listen(value: object) -> tuple[str, ...]:
     if value == "":
         return ()
     texts: list[str] = []
-    for part in _parts(value):
+    for part in parts_of(value):
         if not isinstance(part, str):
             raise ValueError
         read(part)
@@ -114,6 +101,7 @@ HOSTS = Kind(
     "text",
     "an IP address or a host name, such as 127.0.0.1, or several with commas between them",
     _hosts,
+    several=True,
 )
 LISTEN = Kind(
     "addresses",
@@ -121,5 +109,6 @@ LISTEN = Kind(
     " with commas between them",
     _listen,
     lambda value: json.dumps(_listen(value)),
+    several=True,
 )
 MODE = Kind("octal", 'three octal digits after a 0, as text, such as "0660"', _mode)

@@ -73,7 +73,7 @@ class Dispatcher:
             raise HTTPError(503, "the bot is shutting down", [("Retry-After", "5")])
         bot, share = adapter("http", self_id), self._share(request.connection)
         if share.free:
-            share.start(handle(bot, message), Event(bot.self_id, message))
+            _start(share, bot, message)
         else:
             await self._start_when_free(share, bot, message)
         return Response(204)
@@ -95,7 +95,7 @@ class Dispatcher:
         # The place is taken in the call that offers it: a place that waits for a task to wake up
         # would be offered to everybody in the line.
         def start() -> None:
-            share.start(handle(bot, message), Event(bot.self_id, message))
+            _start(share, bot, message)
             started.set()
 
         share.when_free(start)
@@ -241,6 +241,10 @@ class Dispatcher:
         self._parking.drop()
         await self.pending.cancel()
         await self._tasks.cancel()
+
+
+def _start(share: Share, bot: Bot, message: Message) -> None:
+    share.start(handle(bot, message), Event(bot.self_id, message))
 
 
 async def _sign_of_life(websocket: WebSocketConnection) -> None:

@@ -16,10 +16,24 @@ from urllib.parse import parse_qsl
 from .errors import HTTPError
 from .logs import escape
 
-__all__ = ["Address", "Headers", "Request", "RequestHeaders", "Response", "refusal"]
+__all__ = [
+    "Address",
+    "Headers",
+    "Request",
+    "RequestHeaders",
+    "Response",
+    "read_address",
+    "refusal",
+]
 
 Address = tuple[str, int]
 """An IP address and a port."""
+
+
+def read_address(name: object) -> Address | None:
+    """The host and port in what a socket calls itself or its peer; a Unix socket has none."""
+    return (name[0], name[1]) if isinstance(name, tuple) else None
+
 
 # RFC 9110, 5.6.2 (token) and 5.5 (field-content; obs-text is what latin-1 leaves above 0x7f).
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from .errors import ConfigError
 
@@ -48,6 +48,7 @@ __all__ = [
     "masked",
     "one_of",
     "optional",
+    "parts_of",
 ]
 
 _LONGEST_SHOWN = 80
@@ -120,6 +121,8 @@ class Kind:
     expected: str
     parse: Callable[[object], object]
     as_text: Callable[[object], str] = _as_text
+    several: bool = False
+    """Whether it may be a list, so that an option on the command line may be repeated."""
 
 
 class Setting(NamedTuple):
@@ -296,18 +299,29 @@ def _names(value: object) -> set[str]:
     return {_text(item) for item in items}
 
 
+def parts_of(value: object) -> list[object]:
+    """The parts of a list, of JSON's text for one, or of text with commas between them."""
+    if isinstance(value, str):
+        decoded = json_or_text(value)
+        value = decoded if isinstance(decoded, list) else [value]
+    if not isinstance(value, (list, tuple)):
+        value = [value]
+    parts: list[object] = []
+    for item in value:
+        parts += [part.strip() for part in item.split(",")] if isinstance(item, str) else [item]
+    return parts
+
+
 def _listed(each: Callable[[str], object]) -> Callable[[object], tuple[str, ...]]:
-    """Texts, each of which `each` does not raise ValueError for: a list, or separated by commas."""
+    """Texts, each of which `each` does not raise ValueError for."""
 
     def parse(value: object) -> tuple[str, ...]:
-        items = json_or_text(value) if isinstance(value, str) else value
-        if isinstance(items, str):
-            items = [item for part in items.split(",") if (item := part.strip())]
-        if not isinstance(items, (list, tuple)) or not all(isinstance(it, str) for it in items):
-            raise ValueError
-        for item in items:
-            each(item)
-        return tuple(items)
+        parts = tuple(part for part in parts_of(value) if part != "")
+        for part in parts:
+            if not isinstance(part, str):
+                raise ValueError
+            each(part)
+        return cast("tuple[str, ...]", parts)
 
     return parse
 
@@ -332,13 +346,6 @@ def _host_name(text: str) -> object:
     if not re.fullmatch(r"\*|[A-Za-z0-9._-]+", text):
         raise ValueError
     return None
-
-
-def _forwarded_headers(value: object) -> str:
-    word = str(value).strip().lower()
-    if word not in ("x-forwarded", "forwarded"):
-        raise ValueError
-    return word
 
 
 def _text_by_text(value: object) -> dict[str, str]:
@@ -397,20 +404,23 @@ PEERS = Kind(
     "IP addresses, networks such as 10.0.0.0/8, unix or *, separated by commas",
     _listed(_peer),
     _as_list,
+    several=True,
 )
 ORIGINS = Kind(
     "list",
     "origins such as https://example.org, or *, separated by commas",
     _listed(_origin),
     _as_list,
+    several=True,
 )
 HOST_NAMES = Kind(
     "list",
     "names of hosts such as bot.example.org, without a port, or *, separated by commas",
     _listed(_host_name),
     _as_list,
+    several=True,
 )
-FORWARDED_HEADERS = Kind("text", "x-forwarded or forwarded", _forwarded_headers)
+FORWARDED_HEADERS = one_of("x-forwarded", "forwarded")
 LOG_LEVEL = Kind("level", "a level such as DEBUG, INFO or WARNING, or its number", _log_level)
 DURATION = Kind(
     "duration", "seconds, [DD ][[HH:]MM:]SS[.ffffff] or ISO 8601 such as PT2M, 0 or more", _duration

@@ -18,7 +18,7 @@ from functools import partial
 
 from ..errors import StartupError
 from ..logs import escape, name_peer
-from ..model import Address
+from ..model import Address, read_address
 from ..wire.proxy_protocol import MalformedProxyHeader, ProxyHeaderReader
 from .clock import Clock
 from .tasks import Tasks
@@ -63,7 +63,7 @@ class _Arrival:
         )
 
     def __str__(self) -> str:
-        return f"a connection from {name_peer(_address(self.peername))}"
+        return f"a connection from {name_peer(read_address(self.peername))}"
 
     def end(self, reason: str) -> None:
         """Let whoever waits for its bytes see the end of them."""
@@ -177,7 +177,7 @@ class Arrivals:
 
         Raises OSError and MalformedProxyHeader.
         """
-        if not is_proxy(_address(arrival.peername)):
+        if not is_proxy(read_address(arrival.peername)):
             raise _Stranger("expected a proxy of those in NBDRIVER_TRUSTED_PROXIES")
         reader = ProxyHeaderReader()
         arrival.socket.setblocking(False)
@@ -209,11 +209,6 @@ class Arrivals:
             await came.wait()
         finally:
             self._loop.remove_reader(accepted)
-
-
-def _address(peername: Peername) -> Address | None:
-    """The host and port of a peer; a Unix socket has none."""
-    return (peername[0], peername[1]) if isinstance(peername, tuple) else None
 
 
 def _beyond(seconds: float) -> float:

@@ -19,7 +19,7 @@ from typing import Protocol
 from ..abc import Application
 from ..errors import ConnectionLost, HTTPError, WebSocketClosed
 from ..logs import escape, mask_secrets, name_peer
-from ..model import Address, Headers, Request, Response, refusal
+from ..model import Headers, Request, Response, read_address, refusal
 from ..wire import extensions, handshake, origin, proxy
 from ..wire.deflate import DeflateSettings, PerMessageDeflate
 from ..wire.exchange import Exchange
@@ -123,6 +123,7 @@ class HTTPConnection:
         "_opening",
         "_progress",
         "_request",
+        "_scheme",
         "_state",
         "_stream",
         "_trusted",
@@ -133,10 +134,11 @@ class HTTPConnection:
     def __init__(self, stream: Stream, context: Context) -> None:
         self._stream = stream
         self._context = context
-        self._client = _address(stream.info("peername"))
+        self._client = read_address(stream.info("peername"))
         self._trusted = context.proxies.is_trusted(self._client)
-        local = _address(stream.info("sockname"))
+        local = read_address(stream.info("sockname"))
         self._loopback = local is not None and origin.is_loopback(local[0])
+        self._scheme = "http" if stream.info("ssl_object") is None else "https"
         self._identity = _Identity()
         self._exchange = Exchange(context.http.head, context.http.max_body)
         self._buffer = bytearray()
@@ -237,7 +239,7 @@ class HTTPConnection:
             head.target,
             Headers.from_bytes(head.fields),
             http_version=head.http_version,
-            scheme="http" if self._stream.info("ssl_object") is None else "https",
+            scheme=self._scheme,
             client=self._client,
             connection=self._identity,
         )
@@ -485,11 +487,6 @@ async def _raise_on(error: BaseException) -> None:
         raise error
     if isinstance(error, asyncio.CancelledError):
         raise error
-
-
-def _address(peer: object) -> Address | None:
-    """The host and port of a peer; a Unix socket has none."""
-    return (peer[0], peer[1]) if isinstance(peer, tuple) else None
 
 
 @lru_cache(maxsize=1)

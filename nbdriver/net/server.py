@@ -92,6 +92,7 @@ class Server:
     def __init__(self, application: Application, config: ServerConfig) -> None:
         self._application = application
         self._config = config
+        self._stream_limits = _stream_limits(config)
         self._listeners: list[Listener] = []
         self._arrivals: Arrivals | None = None
         self._tls: TLS | None = None
@@ -169,8 +170,7 @@ class Server:
         return self._tls is None or self._tls.reload()
 
     def _stream(self, peername: object) -> Stream:
-        limits = _stream_limits(self._config)
-        return Stream(self._connected, self._lost, self._clock, limits, peername)
+        return Stream(self._connected, self._lost, self._clock, self._stream_limits, peername)
 
     def _lost(self, stream: Stream) -> None:
         del self._connections[stream]

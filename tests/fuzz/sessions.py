@@ -6,10 +6,9 @@ import zlib
 from dataclasses import dataclass, field
 
 from support import frames
-from support.deflate import TAIL
+from support.deflate import TAIL, receive
 from websockets.extensions.permessage_deflate import PerMessageDeflate as TheirDeflate
 from websockets.protocol import CLIENT, SERVER, Protocol
-from wsproto import events
 from wsproto.connection import Connection, ConnectionType
 
 from nbdriver.errors import ProtocolViolation
@@ -94,23 +93,9 @@ def read_by_websockets(data: bytes, *, client: bool, deflate: bool) -> Reading:
 
 def read_by_wsproto(data: bytes, *, client: bool) -> Reading:
     connection = Connection(ConnectionType.CLIENT if client else ConnectionType.SERVER)
-    reading, parts = Reading(), []
-    connection.receive_data(data)
-    for event in connection.events():
-        match event:
-            case events.Message():
-                parts.append(event.data)
-                if event.message_finished:
-                    empty = "" if isinstance(event.data, str) else b""
-                    reading.messages.append(empty.join(parts))
-                    parts = []
-            case events.Ping():
-                reading.pings.append(bytes(event.payload))
-            case events.Pong():
-                reading.pongs.append(bytes(event.payload))
-            case events.CloseConnection():
-                reading.close = int(event.code)
-    return reading
+    received = receive(connection, data)
+    close = None if received.close is None else received.close[0]
+    return Reading(received.messages, received.pings, received.pongs, close)
 
 
 def means_the_same(data: bytes, pieces: list[bytes], *, client: bool, deflate: bool) -> None:

@@ -37,10 +37,11 @@ def extension(
 
 @dataclass
 class Received:
-    """What came out of a connection: whole messages, pings, and the code and words of its end."""
+    """What came out of a connection: whole messages, pings, pongs, and how it ended."""
 
     messages: list[str | bytes] = field(default_factory=list)
     pings: list[bytes] = field(default_factory=list)
+    pongs: list[bytes] = field(default_factory=list)
     close: tuple[int, str] | None = None
 
 
@@ -58,6 +59,8 @@ def receive(connection: Connection, *pieces: bytes) -> Received:
                         parts = []
                 case events.Ping():
                     received.pings.append(bytes(event.payload))
+                case events.Pong():
+                    received.pongs.append(bytes(event.payload))
                 case events.CloseConnection():
                     received.close = (int(event.code), event.reason or "")
     return received
