@@ -276,6 +276,9 @@ class ServerConfig:
     server_header: str | None = _setting(
         "nbdriver", units.optional(units.HEADER_VALUE), "the Server header; null sends none"
     )
+    fast_lane: bool = _setting(
+        True, units.FLAG, "reads plain requests and frames without h11 and wsproto"
+    )
     backlog: int = _setting(2048, units.BACKLOG, "connections that the system keeps waiting")
 
     tls_certificate: str | None = _setting(

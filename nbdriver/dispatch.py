@@ -28,6 +28,8 @@ __all__ = ["Dispatcher"]
 
 logger = logging.getLogger(__name__)
 
+_HANDED_OVER = Response(204)
+
 
 class Dispatcher:
     """Carries requests to the bots of a driver, within the bounds of its configuration."""
@@ -76,7 +78,7 @@ class Dispatcher:
             _start(share, bot, message)
         else:
             await self._start_when_free(share, bot, message)
-        return Response(204)
+        return _HANDED_OVER
 
     def _share(self, connection: object) -> Share:
         """What a connection may take of the places; None is one that cannot be told from others."""
@@ -208,7 +210,7 @@ class Dispatcher:
     async def _ask_permission(
         self, adapter: type[Bot], kind: str, request: Request, message: Message | None
     ) -> str:
-        if len(request.headers.get_all("x-self-id")) > 1:
+        if request.headers.repeats("x-self-id"):
             raise HTTPError(400, "expected one X-Self-ID header, got several")
         if self._asking >= self._config.max_pending:
             # An adapter's answer that never comes must not fill the memory either.

@@ -53,11 +53,24 @@ class Inbox:
 
     def put(self, message: str | bytes) -> None:
         """A message came."""
+        if self._listener is not None and not (self._messages or self.paused or self._delivering):
+            self._deliver(self._listener, message)
+            return
         self._messages.append(message)
         # Not its length: of tiny messages the objects are what takes the room.
         self.size += sys.getsizeof(message)
         self._wake()
         self.flush()
+
+    def _deliver(self, listener: WebSocketListener, message: str | bytes) -> None:
+        """Deliver what need not wait, and then what has come meanwhile."""
+        self._delivering = True
+        try:
+            listener.message_received(message)
+        finally:
+            self._delivering = False
+        if self._messages or self._end is not None:
+            self.flush()
 
     def end(self, code: int, reason: str) -> None:
         """The connection is gone: what waits is still handed over, nothing is put in any more."""

@@ -49,52 +49,83 @@ class Headers:
     Names are kept in lower case; values are text, one character per byte (ISO 8859-1).
     """
 
-    __slots__ = ("_items",)
+    # Where no name repeats, as in nearly every request, a dict is all; else the lines stand in a
+    # list as well.
+    __slots__ = ("_last", "_lines")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
-        self._items = [(name.lower(), value) for name, value in items]
+        lines = [(name.lower(), value) for name, value in items]
+        self._last = dict(lines)
+        self._lines = None if len(self._last) == len(lines) else lines
 
     @classmethod
     def from_bytes(cls, items: Iterable[tuple[bytes, bytes]]) -> Headers:
         """The headers that a parser read, as bytes."""
         return cls((name.decode("latin-1"), value.decode("latin-1")) for name, value in items)
 
+    @classmethod
+    def from_unique(cls, values: dict[str, str]) -> Headers:
+        """Headers of names that are in lower case and do not repeat; `values` is kept, not copied."""
+        headers = cls.__new__(cls)
+        headers._last = values
+        headers._lines = None
+        return headers
+
     def get(self, name: str, default: str | None = None) -> str | None:
         """The value of a field; values of a repeated field are joined by ", " (RFC 9110, 5.3)."""
+        if self._lines is None:
+            return self._last.get(name.lower(), default)
         values = self.get_all(name)
         return ", ".join(values) if values else default
 
     def get_all(self, name: str) -> list[str]:
         """Every value of a field, one for each line that had it."""
         name = name.lower()
-        return [value for key, value in self._items if key == name]
+        if name not in self._last:
+            return []
+        if self._lines is None:
+            return [self._last[name]]
+        return [value for key, value in self._lines if key == name]
+
+    def repeats(self, name: str) -> bool:
+        """Whether a field has more than one line."""
+        return self._lines is not None and len(self.get_all(name)) > 1
 
     def items(self) -> Iterator[tuple[str, str]]:
         """Each field line as (name, value)."""
-        return iter(self._items)
+        return iter(self._last.items() if self._lines is None else self._lines)
+
+    def joined(self) -> dict[str, str]:
+        """A new dict of all fields, the values of a repeated one joined."""
+        values = dict(self._last)
+        if self._lines is not None:
+            for name in values:
+                # Cookie is the one field whose lines are not joined by a comma (RFC 9113, 8.2.3).
+                separator = "; " if name == "cookie" else ", "
+                values[name] = separator.join(self.get_all(name))
+        return values
 
     def __contains__(self, name: str) -> bool:
-        return any(key == name.lower() for key, _ in self._items)
+        return name.lower() in self._last
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._last if self._lines is None else self._lines)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Headers) and self._items == other._items
+        return isinstance(other, Headers) and list(self.items()) == list(other.items())
 
     def __repr__(self) -> str:
-        return f"Headers({self._items!r})"
+        return f"Headers({list(self.items())!r})"
 
 
 @dataclass(slots=True, eq=False)
 class Request:
     """A request as it was received, its body complete.
 
-    `target` is the request target as sent, `path` and `query_string` its two halves (still
-    percent-encoded). `client` is the peer's address, None where there is none (a Unix socket);
-    behind a trusted proxy it is what that says of the client, with port 0 where it says none, and
-    so are `scheme` and the Host among the headers.
-    `connection` is the same object for all requests of one connection, None if nobody can tell.
+    `target` is the request target as sent. `client` is the peer's address, None where there is none
+    (a Unix socket); behind a trusted proxy it is what that says of the client, with port 0 where it
+    says none, and so are `scheme` and the Host among the headers. `connection` is the same object
+    for all requests of one connection, None if nobody can tell.
     """
 
     method: str
@@ -105,11 +136,16 @@ class Request:
     scheme: str = "http"
     client: Address | None = None
     connection: object = field(default=None, repr=False)
-    path: str = field(init=False)
-    query_string: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.path, _, self.query_string = self.target.partition("?")
+    @property
+    def path(self) -> str:
+        """The target up to its query, percent-encoded as it was sent."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query_string(self) -> str:
+        """The target behind its first question mark, percent-encoded as it was sent."""
+        return self.target.partition("?")[2]
 
     def query(self, name: str) -> str | None:
         """The first value of a query parameter, percent-decoded; None if it is not there."""
@@ -129,12 +165,8 @@ class RequestHeaders(dict[str, str]):
     """
 
     def __init__(self, request: Request) -> None:
-        super().__init__()
+        super().__init__(request.headers.joined())
         self.request = request
-        for name, value in request.headers.items():
-            # Cookie is the one field whose lines are not joined by a comma (RFC 9113, 8.2.3).
-            separator = "; " if name == "cookie" else ", "
-            self[name] = f"{self[name]}{separator}{value}" if name in self else value
 
 
 @dataclass(frozen=True, slots=True, init=False, eq=False)

@@ -40,12 +40,15 @@ class Pending:
         return self._running < self._limit
 
     def start(self, coroutine: Coroutine[Any, Any, Any], cause: object, done: Callback) -> None:
-        """Handle an event, in one of the places; `done` is called when it has ended.
-
-        Whoever stands in line has been offered the place by then.
-        """
+        """Handle an event, in one of the places; `done`, called at its end, has to `give_back`."""
         self._running += 1
-        self._tasks.start(coroutine, cause, lambda: self._end(done))
+        self._tasks.start(coroutine, cause, done)
+
+    def give_back(self) -> None:
+        """An event has ended: offer its place to whoever stands in line."""
+        self._running -= 1
+        if self._line:
+            self._admit()
 
     def start_beside(
         self, coroutine: Coroutine[Any, Any, Any], cause: object, done: Callback
@@ -65,12 +68,6 @@ class Pending:
     def leave_line(self, callback: Callback) -> None:
         """Do not call `callback` any more, if it still waits."""
         self._line.pop(callback, None)
-
-    def _end(self, done: Callback) -> None:
-        self._running -= 1
-        # Before `done`, which may start another event of the same busy connection.
-        self._admit()
-        done()
 
     def _admit(self) -> None:
         # What is admitted may end at once and come here again; the loop that runs sees to it.
@@ -115,7 +112,8 @@ class Share:
     @property
     def free(self) -> bool:
         """Whether there is a place, and this connection may take it."""
-        return self._running < self._limit and self._pending.free
+        pending = self._pending
+        return self._running < self._limit and pending._running < pending._limit
 
     def start(self, coroutine: Coroutine[Any, Any, Any], cause: object) -> None:
         """Handle an event, in one of the places."""
@@ -143,5 +141,8 @@ class Share:
         waiting()
 
     def _ended(self) -> None:
+        # Others first: what comes after may start another event of this busy connection.
+        self._pending.give_back()
         self._running -= 1
-        self._stand_in_line()
+        if self._waiting is not None:
+            self._stand_in_line()

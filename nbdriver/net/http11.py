@@ -19,11 +19,11 @@ from typing import Protocol
 from ..abc import Application
 from ..errors import ConnectionLost, HTTPError, WebSocketClosed
 from ..logs import escape, mask_secrets, name_peer
-from ..model import Headers, Request, Response, read_address, refusal
+from ..model import Request, Response, read_address, refusal
 from ..wire import extensions, handshake, origin, proxy
 from ..wire.deflate import DeflateSettings, PerMessageDeflate
 from ..wire.exchange import Exchange
-from ..wire.head import HeadLimits
+from ..wire.head import Head, HeadLimits
 from ..wire.session import Session
 from .clock import Clock
 from .stream import Receiver, Stream
@@ -58,6 +58,8 @@ class HTTPLimits:
     """How long the rest of a request that has begun may take when the server is stopping."""
     server_header: str | None = None
     access_log: bool = True
+    fast_lane: bool = True
+    """Whether a plain request is read without h11; it changes the speed and nothing else."""
 
 
 class Connection(Receiver, Protocol):
@@ -96,7 +98,9 @@ class _State(enum.Enum):
     """The connection is ended, or is a WebSocket's."""
 
 
-_READING = frozenset([_State.HEAD, _State.BODY, _State.IDLE])
+# Tuples, in which an enum's member is found by its identity: in a set it would be hashed, in Python.
+_READING = (_State.HEAD, _State.BODY, _State.IDLE)
+_BETWEEN = (_State.HEAD, _State.IDLE)
 
 
 class _Identity:
@@ -140,7 +144,9 @@ class HTTPConnection:
         self._loopback = local is not None and origin.is_loopback(local[0])
         self._scheme = "http" if stream.info("ssl_object") is None else "https"
         self._identity = _Identity()
-        self._exchange = Exchange(context.http.head, context.http.max_body)
+        self._exchange = Exchange(
+            context.http.head, context.http.max_body, fast_lane=context.http.fast_lane
+        )
         self._buffer = bytearray()
         self._progress = 0
         self._turn: asyncio.Handle | None = None
@@ -164,6 +170,8 @@ class HTTPConnection:
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+        if self._state in _BETWEEN and not self._buffer and self._take_whole(data):
+            return
         self._buffer += data
         if self._turn is None and self._state in _READING:
             self._advance()
@@ -193,6 +201,26 @@ class HTTPConnection:
             self._deadline.set(min(left, self._context.http.stop_timeout))
 
     # Reading.
+
+    def _take_whole(self, data: bytes) -> bool:
+        """Read a plain request that came in one piece, as nearly all do; gives whether it is one.
+
+        It does what `_advance` does with any request, without the buffer.
+        """
+        whole = self._exchange.read_whole(data)
+        if whole is None:
+            return False
+        head, body = whole
+        request = self._request = self._make_request(head)
+        request.body = body
+        if self._trusted or not self._exchange.repeated:
+            try:
+                self._check_provenance(request)
+            except HTTPError as error:
+                self.refuse(error)
+                return True
+        self._complete(request)
+        return True
 
     def _advance(self) -> None:
         """Read what is there: one request at most, and no more than a share of a long one."""
@@ -234,15 +262,7 @@ class HTTPConnection:
                 self._state = _State.HEAD
                 self._deadline.set(self._context.http.head_timeout)
             return False
-        request = self._request = Request(
-            head.method,
-            head.target,
-            Headers.from_bytes(head.fields),
-            http_version=head.http_version,
-            scheme=self._scheme,
-            client=self._client,
-            connection=self._identity,
-        )
+        request = self._request = self._make_request(head)
         self._check_provenance(request)
         if handshake.wants_websocket(request.headers):
             self._begin_upgrade(request)
@@ -252,6 +272,18 @@ class HTTPConnection:
             self._begin_body(head.content_length)
             return True
         return False
+
+    def _make_request(self, head: Head) -> Request:
+        return Request(
+            head.method,
+            head.target,
+            head.headers,
+            b"",
+            head.http_version,
+            self._scheme,
+            self._client,
+            self._identity,
+        )
 
     def _check_provenance(self, request: Request) -> None:
         """See who sent the request, and whether a web page may have. Raises HTTPError."""
@@ -319,17 +351,21 @@ class HTTPConnection:
             self.refuse(error)
             await _raise_on(error)
             return
-        try:
-            await self._stream.drain()
-        except ConnectionLost:
-            return
-        except asyncio.CancelledError:
-            self._end()
-            raise
+        if self._stream.full:
+            try:
+                await self._stream.drain()
+            except asyncio.CancelledError:
+                self._end()
+                raise
+            except ConnectionLost:
+                return
         self._next()
 
     def _next(self) -> None:
         """The answer is sent: keep the connection for the next request, or end it."""
+        if self._state is not _State.RESPONDING:
+            # Lost meanwhile.
+            return
         if self._last or self._exchange.over:
             self._end()
             return
@@ -442,7 +478,9 @@ class HTTPConnection:
         self._leave()
         self._stream.push(websocket)
         self._context.connections[self._stream] = websocket
-        return Session(self._context.websocket.frames, extension=extension), ahead
+        limits = self._context.websocket
+        session = Session(limits.frames, extension=extension, fast_lane=limits.fast_lane)
+        return session, ahead
 
     # Ending.
 

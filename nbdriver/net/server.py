@@ -366,6 +366,7 @@ def _context(
             stop_timeout=config.shutdown_timeout * _REQUESTS,
             server_header=config.server_header,
             access_log=config.access_log,
+            fast_lane=config.fast_lane,
         ),
         websocket=WebSocketLimits(
             frames=FrameLimits(max_message=config.max_message, max_fragments=config.max_fragments),
@@ -373,6 +374,7 @@ def _context(
             ping_interval=config.ping_interval,
             ping_timeout=config.ping_timeout,
             close_timeout=config.close_timeout,
+            fast_lane=config.fast_lane,
         ),
         deflate=DeflateSettings(max_message=config.max_message) if config.deflate else None,
         proxies=TrustedProxies(config.trusted_proxies, Family(config.forwarded_headers)),

@@ -69,7 +69,8 @@ class _State(enum.Enum):
     LOST = enum.auto()
 
 
-_WRITABLE = frozenset([_State.OPEN, _State.HALF_CLOSED])
+# A tuple, in which a member is found by its identity: in a set it would be hashed, in Python.
+_WRITABLE = (_State.OPEN, _State.HALF_CLOSED)
 
 
 class Stream(asyncio.Protocol):
@@ -190,6 +191,11 @@ class Stream(asyncio.Protocol):
         would throw away what is written, and complain of it, until `connection_lost` comes.
         """
         return self._state in _WRITABLE and not self._transport.is_closing()
+
+    @property
+    def full(self) -> bool:
+        """Whether the write buffer is full, so that `drain` would wait."""
+        return self._full is not None
 
     @property
     def unsent(self) -> int:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 __all__ = ["Tasks"]
@@ -19,8 +20,9 @@ logger = logging.getLogger(__name__)
 Done = Callable[[], object]
 
 
-#: How a task is made that runs at once up to its first wait; before Python 3.12 there is no way.
-_EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+def _eager() -> Callable[..., asyncio.Task[Any]]:
+    """How a task is made that runs at once up to its first wait; before 3.12 there is no way."""
+    return partial(asyncio.Task, eager_start=True) if sys.version_info >= (3, 12) else asyncio.Task
 
 
 class Tasks:
@@ -30,7 +32,7 @@ class Tasks:
     """
 
     def __init__(self, *, eager: bool = True) -> None:
-        self._options = _EAGER if eager else {}
+        self._make: Callable[..., asyncio.Task[Any]] = _eager() if eager else asyncio.Task
         self._held: dict[asyncio.Task[Any], tuple[object, Done | None]] = {}
 
     def __len__(self) -> int:
@@ -45,29 +47,16 @@ class Tasks:
         cancelled. `done` is called once when the task has ended, however it ended; what it raises
         is logged.
         """
-        loop = asyncio.get_running_loop()
-        task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **self._options)
-        self._held[task] = cause, done
-        see_to_its_end = self._ended if task.done() else self._hold
-        see_to_its_end(task)
+        task = self._make(coroutine, loop=asyncio.get_running_loop())
+        if task.done():
+            _see_off(task, cause, done)
+        else:
+            self._held[task] = cause, done
+            task.add_done_callback(self._ended)
         return task
 
-    def _hold(self, task: asyncio.Task[Any]) -> None:
-        task.add_done_callback(self._ended)
-
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        cause, done = self._held.pop(task)
-        if task.cancelled():
-            # Whoever cancels a task knows of it; one that ends so by itself would end unseen.
-            if not task.cancelling():
-                logger.error("%s: failed with a CancelledError of its own", _brief(cause))
-        elif (error := task.exception()) is not None:
-            logger.error("%s: failed", _brief(cause), exc_info=error)
-        if done is not None:
-            try:
-                done()
-            except Exception:
-                logger.exception("%s: what was to be done at its end failed", _brief(cause))
+        _see_off(task, *self._held.pop(task))
 
     async def join(self) -> None:
         """Wait until no task is left, those included that are started meanwhile.
@@ -93,6 +82,21 @@ class Tasks:
     def _others(self) -> list[asyncio.Task[Any]]:
         current = asyncio.current_task()
         return [task for task in self._held if task is not current]
+
+
+def _see_off(task: asyncio.Task[Any], cause: object, done: Done | None) -> None:
+    """A task has ended: tell the log if it failed, and call what is to be called."""
+    if task.cancelled():
+        # Whoever cancels a task knows of it; one that ends so by itself would end unseen.
+        if not task.cancelling():
+            logger.error("%s: failed with a CancelledError of its own", _brief(cause))
+    elif (error := task.exception()) is not None:
+        logger.error("%s: failed", _brief(cause), exc_info=error)
+    if done is not None:
+        try:
+            done()
+        except Exception:
+            logger.exception("%s: what was to be done at its end failed", _brief(cause))
 
 
 def _brief(cause: object, limit: int = 200) -> str:

@@ -49,6 +49,8 @@ class WebSocketLimits:
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
     close_timeout: float = 10.0
+    fast_lane: bool = True
+    """Whether plain frames are read without wsproto; it changes the speed and nothing else."""
 
 
 class Upgrade(Protocol):
@@ -78,7 +80,8 @@ class _State(enum.Enum):
     CLOSED = enum.auto()
 
 
-_READING = frozenset([_State.OPEN, _State.CLOSING])
+# A tuple, in which a member is found by its identity: in a set it would be hashed, in Python.
+_READING = (_State.OPEN, _State.CLOSING)
 
 
 class WebSocketConnection(abc.WebSocketConnection):
@@ -242,6 +245,9 @@ class WebSocketConnection(abc.WebSocketConnection):
 
     def _handle(self, event: Event) -> None:
         match event:
+            case str() | bytes():
+                if self._state is _State.OPEN:
+                    self._receive(event)
             case Ping(payload):
                 # After our Close nothing may be sent (RFC 6455, 5.5.1).
                 if self._state is _State.OPEN and self._takes_pongs:
@@ -250,8 +256,6 @@ class WebSocketConnection(abc.WebSocketConnection):
                 self._keep_alive.answered(payload)
             case Close(code, reason):
                 self._close_received(code, reason)
-            case _ if self._state is _State.OPEN:
-                self._receive(event)
 
     @property
     def _takes_pongs(self) -> bool:
@@ -302,15 +306,17 @@ class WebSocketConnection(abc.WebSocketConnection):
 
     async def send(self, message: str | bytes) -> None:
         """See `abc.WebSocketConnection.send`."""
-        if not isinstance(message, str | bytes):
+        if not isinstance(message, (str, bytes)):
             raise TypeError(f"expected str or bytes to send, got {type(message).__name__}")
         self._check_open()
-        # Before the write as well: else each of many senders would put its message into the buffer
-        # of a peer that does not read.
-        await self._drain()
-        self._check_open()
+        if self._stream.full:
+            # Before the write as well: else each of many senders would put its message into the
+            # buffer of a peer that does not read.
+            await self._drain()
+            self._check_open()
         self._write(self._session.message(message))
-        await self._drain()
+        if self._stream.full:
+            await self._drain()
         if self._state is _State.CLOSED:
             raise self._error()
 
@@ -337,7 +343,7 @@ class WebSocketConnection(abc.WebSocketConnection):
         """See whether something may be sent."""
         if self._state is _State.CONNECTING:
             raise RuntimeError("expected a connection that was accepted")
-        if self._state in (_State.CLOSING, _State.CLOSED):
+        if self._state is _State.CLOSING or self._state is _State.CLOSED:
             raise self._error()
 
     def _write(self, data: bytes) -> None:

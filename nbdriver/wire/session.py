@@ -2,7 +2,8 @@
 
 Bytes in, messages and control frames out; messages in, bytes out. wsproto reads and writes each
 frame that `frames` has let through. Its frame protocol is used, below its `Connection`: that one
-refuses to send what still has to be answered once the peer's Close has come.
+refuses to send what still has to be answered once the peer's Close has come. On the fast lane it
+does not come to know of plain frames between two messages, nor of the plain ones that are sent.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
 
 from ..errors import ProtocolViolation
 from .closing import NO_STATUS
-from .frames import FrameCutter, FrameLimits
+from .frames import FrameCutter, FrameLimits, build_plain, read_plain
 
 __all__ = ["Close", "Event", "Ping", "Pong", "Session"]
 
@@ -48,11 +49,20 @@ class Session:
     Which frame may be sent when is for whoever uses it to know.
     """
 
-    __slots__ = ("_cutter", "_parts", "_protocol")
+    __slots__ = ("_client", "_cutter", "_fast_lane", "_max_message", "_parts", "_protocol")
 
     def __init__(
-        self, limits: FrameLimits, *, client: bool = False, extension: Extension | None = None
+        self,
+        limits: FrameLimits,
+        *,
+        client: bool = False,
+        extension: Extension | None = None,
+        fast_lane: bool = True,
     ) -> None:
+        """Without the `fast_lane` wsproto reads and writes everything."""
+        self._client = client
+        self._fast_lane = fast_lane and extension is None
+        self._max_message = limits.max_message
         self._protocol = FrameProtocol(client, [] if extension is None else [extension])
         self._cutter = FrameCutter(limits, masked=not client, compressed=extension is not None)
         self._parts = bytearray()
@@ -63,6 +73,12 @@ class Session:
         Raises ProtocolViolation, after which nothing more can be read. What was complete before it
         has been given by then. After a Close nothing may be read either.
         """
+        if not buffer:
+            return None
+        if self._fast_lane and self._cutter.idle:
+            message = read_plain(buffer, self._max_message, masked=not self._client)
+            if message is not None:
+                return message
         while (piece := self._cutter.cut(buffer)) is not None:
             self._protocol.receive_bytes(piece)
             try:
@@ -104,6 +120,8 @@ class Session:
 
     def message(self, message: str | bytes) -> bytes:
         """The frame of a message. Raises ValueError for text that UTF-8 cannot carry."""
+        if self._fast_lane and not self._client:
+            return build_plain(message)
         return bytes(self._protocol.send_data(message))
 
     def ping(self, payload: bytes = b"") -> bytes:
