@@ -190,8 +190,8 @@ class Response:
         headers: Iterable[tuple[str, str]] = (),
         reason: str | None = None,
     ) -> None:
-        if not 200 <= status_code <= 999:
-            raise ValueError(f"expected the status of a final response, got {status_code}")
+        if not isinstance(status_code, int) or not 200 <= status_code <= 999:
+            raise ValueError(f"expected the status of a final response, got {status_code!r}")
         if not isinstance(body, bytes | str):
             raise TypeError(f"expected bytes or str as the body, got {type(body).__name__}")
         fix = object.__setattr__

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from .net.tasks import Tasks
@@ -40,15 +41,12 @@ class Pending:
         return self._running < self._limit
 
     def start(self, coroutine: Coroutine[Any, Any, Any], cause: object, done: Callback) -> None:
-        """Handle an event, in one of the places; `done`, called at its end, has to `give_back`."""
-        self._running += 1
-        self._tasks.start(coroutine, cause, done)
+        """Handle an event, in one of the places; `done` is called when it has ended.
 
-    def give_back(self) -> None:
-        """An event has ended: offer its place to whoever stands in line."""
-        self._running -= 1
-        if self._line:
-            self._admit()
+        Whoever stands in line has been offered the place by then.
+        """
+        self._running += 1
+        self._tasks.start(coroutine, cause, partial(self._end, done))
 
     def start_beside(
         self, coroutine: Coroutine[Any, Any, Any], cause: object, done: Callback
@@ -68,6 +66,13 @@ class Pending:
     def leave_line(self, callback: Callback) -> None:
         """Do not call `callback` any more, if it still waits."""
         self._line.pop(callback, None)
+
+    def _end(self, done: Callback) -> None:
+        self._running -= 1
+        # Before `done`, which may start another event of the same busy connection.
+        if self._line:
+            self._admit()
+        done()
 
     def _admit(self) -> None:
         # What is admitted may end at once and come here again; the loop that runs sees to it.
@@ -141,8 +146,6 @@ class Share:
         waiting()
 
     def _ended(self) -> None:
-        # Others first: what comes after may start another event of this busy connection.
-        self._pending.give_back()
         self._running -= 1
         if self._waiting is not None:
             self._stand_in_line()

@@ -63,7 +63,7 @@ def _head(
     server: str | None,
     close: bool,
 ) -> bytes:
-    lines = [f"HTTP/1.1 {status_code} {reason}"]
+    lines = [f"HTTP/1.1 {status_code:d} {reason}"]
     lines += [f"{name}: {value}" for name, value in _fields(headers, length, date, server, close)]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 

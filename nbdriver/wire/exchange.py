@@ -80,11 +80,12 @@ class Exchange:
         found = familiar or self._recognise(data)
         if found is None:
             return None
-        head, end = found
-        if end + head.content_length != len(data) or end > self._limits.max_head:
+        head, size = found
+        length = head.content_length
+        if size + length != len(data) or size > self._limits.max_head or length > self._max_body:
             return None
         self._plain = True
-        return head, data[end:]
+        return head, data[size:]
 
     def _recognise(self, data: bytes) -> tuple[Head, int] | None:
         """A plain head at the beginning of `data`, and its size."""

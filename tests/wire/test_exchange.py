@@ -92,7 +92,7 @@ def test_what_h11_alone_does_not_like_is_a_refusal_of_ours() -> None:
     # RFC 9112, 9.3: nothing follows a request that asked for the connection to be closed.
     read(exchange, GET[:-2] + b"Connection: close\r\n\r\n")
     with pytest.raises(HTTPError, match=r"^400: expected HTTP/1\.1, "):
-        exchange.read_head(bytearray(GET))
+        exchange.read_head(bytearray(CHUNKED))
 
 
 def test_requests_and_answers_take_turns() -> None:
