@@ -106,6 +106,8 @@ class Inbox:
         """
         if self._listener is None or self._delivering:
             return
+        if not self._messages and self._end is None:
+            return
         self._delivering = True
         try:
             while self._messages and (not self.paused or self._end is not None):

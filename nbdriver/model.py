@@ -18,6 +18,7 @@ from .logs import escape
 
 __all__ = [
     "Address",
+    "Connection",
     "Headers",
     "Request",
     "RequestHeaders",
@@ -118,6 +119,16 @@ class Headers:
         return f"Headers({list(self.items())!r})"
 
 
+class Connection:
+    """Tells a connection from others; `share` is what an application keeps of it."""
+
+    # Whoever keeps a request must not keep all of a connection.
+    __slots__ = ("__weakref__", "share")
+
+    def __init__(self) -> None:
+        self.share: Any = None
+
+
 @dataclass(slots=True, eq=False)
 class Request:
     """A request as it was received, its body complete.
@@ -135,7 +146,7 @@ class Request:
     http_version: str = "1.1"
     scheme: str = "http"
     client: Address | None = None
-    connection: object = field(default=None, repr=False)
+    connection: Connection | None = field(default=None, repr=False)
 
     @property
     def path(self) -> str:
@@ -165,7 +176,8 @@ class RequestHeaders(dict[str, str]):
     """
 
     def __init__(self, request: Request) -> None:
-        super().__init__(request.headers.joined())
+        headers = request.headers
+        super().__init__(headers._last if headers._lines is None else headers.joined())
         self.request = request
 
 

@@ -19,6 +19,7 @@ from typing import Protocol
 from ..abc import Application
 from ..errors import ConnectionLost, HTTPError, WebSocketClosed
 from ..logs import escape, mask_secrets, name_peer
+from .. import model
 from ..model import Request, Response, read_address, refusal
 from ..wire import extensions, handshake, origin, proxy
 from ..wire.deflate import DeflateSettings, PerMessageDeflate
@@ -103,12 +104,6 @@ _READING = (_State.HEAD, _State.BODY, _State.IDLE)
 _BETWEEN = (_State.HEAD, _State.IDLE)
 
 
-class _Identity:
-    """Tells a connection from others; whoever keeps a request must not keep all of that."""
-
-    __slots__ = ("__weakref__",)
-
-
 class HTTPConnection:
     """One connection from its first byte until it ends or becomes a WebSocket."""
 
@@ -143,7 +138,7 @@ class HTTPConnection:
         local = read_address(stream.info("sockname"))
         self._loopback = local is not None and origin.is_loopback(local[0])
         self._scheme = "http" if stream.info("ssl_object") is None else "https"
-        self._identity = _Identity()
+        self._identity = model.Connection()
         self._exchange = Exchange(
             context.http.head, context.http.max_body, fast_lane=context.http.fast_lane
         )
@@ -210,9 +205,7 @@ class HTTPConnection:
         whole = self._exchange.read_whole(data)
         if whole is None:
             return False
-        head, body = whole
-        request = self._request = self._make_request(head)
-        request.body = body
+        request = self._request = self._make_request(*whole)
         if self._trusted or not self._exchange.repeated:
             try:
                 self._check_provenance(request)
@@ -273,12 +266,12 @@ class HTTPConnection:
             return True
         return False
 
-    def _make_request(self, head: Head) -> Request:
+    def _make_request(self, head: Head, body: bytes = b"") -> Request:
         return Request(
             head.method,
             head.target,
             head.headers,
-            b"",
+            body,
             head.http_version,
             self._scheme,
             self._client,
@@ -337,8 +330,8 @@ class HTTPConnection:
     def _hand_over(self, state: _State) -> None:
         """From now on it is the application that takes its time."""
         self._state = state
-        self._deadline.set(None)
-        self._began = self._context.clock.time()
+        if self._context.http.access_log:
+            self._began = self._context.clock.time()
 
     async def _respond(self, request: Request) -> None:
         try:
@@ -366,10 +359,9 @@ class HTTPConnection:
         if self._state is not _State.RESPONDING:
             # Lost meanwhile.
             return
-        if self._last or self._exchange.over:
+        if self._last or not self._exchange.start_next():
             self._end()
             return
-        self._exchange.start_next()
         self._request = self._began = None
         self._state = _State.IDLE
         self._deadline.set(self._context.http.idle_timeout)
@@ -397,24 +389,28 @@ class HTTPConnection:
         """Send an answer in one piece: the one place where answers are written."""
         if not isinstance(response, Response):
             raise TypeError(f"expected a Response from the handler, got {response!r:.100}")
+        settings = self._context.http
         self._write(
             self._exchange.answer(
                 response,
                 date=_date(int(time.time())),
-                server=self._context.http.server_header,
+                server=settings.server_header,
                 close=self._last,
                 to_head=self._request is not None and self._request.method == "HEAD",
             )
         )
-        self._log_access(response.status_code)
+        if settings.access_log:
+            self._log_access(response.status_code)
 
     def _write(self, data: bytes) -> None:
         """Send `data`, if somebody is there still: the one place where bytes are written."""
-        if self._stream.open:
+        try:
             self._stream.write(data)
+        except ConnectionLost:
+            pass
 
     def _log_access(self, status_code: int) -> None:
-        if not self._context.http.access_log or not access_logger.isEnabledFor(logging.INFO):
+        if not access_logger.isEnabledFor(logging.INFO):
             return
         line, took = "-", ""
         if (request := self._request) is not None:
@@ -472,7 +468,8 @@ class HTTPConnection:
         extension, answer = self._agreed or (None, None)
         headers = handshake.accept_headers(self._opening, subprotocol, answer)
         self._stream.write(self._exchange.inform(101, "Switching Protocols", headers))
-        self._log_access(101)
+        if self._context.http.access_log:
+            self._log_access(101)
         ahead = bytes(self._buffer)
         self._websocket = None
         self._leave()
@@ -485,8 +482,10 @@ class HTTPConnection:
     # Ending.
 
     def _expire(self) -> None:
-        """The deadline is over."""
+        """The deadline is over; the application's time is its own."""
         limits = self._context.http
+        if self._state in (_State.RESPONDING, _State.UPGRADING):
+            return
         if self._state is _State.IDLE:
             self._end(linger=False)
         elif self._last:

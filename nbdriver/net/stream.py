@@ -84,7 +84,6 @@ class Stream(asyncio.Protocol):
         "_clock",
         "_connected",
         "_deadline",
-        "_full",
         "_limits",
         "_lost",
         "_paused",
@@ -94,6 +93,7 @@ class Stream(asyncio.Protocol):
         "_state",
         "_transport",
         "_written",
+        "full",
     )
 
     def __init__(
@@ -116,8 +116,8 @@ class Stream(asyncio.Protocol):
         self._peername = peername
         self._state = _State.LOST
         self._paused = False
-        self._full: asyncio.Event | None = None
-        """While the write buffer is full: what is set when it no longer is."""
+        self.full: asyncio.Event | None = None
+        """While the write buffer is full, so that `drain` waits: what is set when it no longer is."""
         self._written = 0
         self._read = 0
         """How much of what was written the peer had taken when its time began."""
@@ -150,7 +150,7 @@ class Stream(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The write buffer is full (asyncio.BaseProtocol): from now on the peer has to read."""
-        self._full = asyncio.Event()
+        self.full = asyncio.Event()
         self._watch()
 
     def resume_writing(self) -> None:
@@ -193,11 +193,6 @@ class Stream(asyncio.Protocol):
         return self._state in _WRITABLE and not self._transport.is_closing()
 
     @property
-    def full(self) -> bool:
-        """Whether the write buffer is full, so that `drain` would wait."""
-        return self._full is not None
-
-    @property
     def unsent(self) -> int:
         """How many bytes wait to be sent."""
         return self._transport.get_write_buffer_size()
@@ -216,7 +211,7 @@ class Stream(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send `data`, now or as soon as the peer reads; raises ConnectionLost if it cannot be."""
-        if not self.open:
+        if self._state not in _WRITABLE or self._transport.is_closing():
             raise ConnectionLost("expected an open connection to write to, but it is closed")
         self._written += len(data)
         self._transport.write(data)
@@ -226,8 +221,8 @@ class Stream(asyncio.Protocol):
 
         Safe to cancel.
         """
-        while self._full is not None:
-            await self._full.wait()
+        while self.full is not None:
+            await self.full.wait()
         if self._state is _State.LOST:
             raise ConnectionLost("expected an open connection to write to, but it is gone")
 
@@ -254,7 +249,7 @@ class Stream(asyncio.Protocol):
         # From now on `resume_writing` means that all is sent, and the moment begins only then.
         # (Not 0: asyncio's TLS takes a buffer of 0 bytes for full then.)
         self._transport.set_write_buffer_limits(high=1)
-        if self._full is None:
+        if self.full is None:
             self._deadline.set(self._limits.linger_timeout)
         try:
             self._say_end()
@@ -317,7 +312,7 @@ class Stream(asyncio.Protocol):
 
     def _stalled(self) -> None:
         """The deadline is over: for reading what waits, or for the end of a lingering close."""
-        if self._state is _State.LINGERING and self._full is None:
+        if self._state is _State.LINGERING and self.full is None:
             self._end(now=True)
         elif self._state is _State.FLUSHING and self._read == self._written:
             self.abort()
@@ -339,6 +334,6 @@ class Stream(asyncio.Protocol):
 
     def _wake(self) -> None:
         """Let whoever waits in `drain` look again."""
-        if self._full is not None:
-            self._full.set()
-            self._full = None
+        if self.full is not None:
+            self.full.set()
+            self.full = None

@@ -209,7 +209,7 @@ class WebSocketConnection(abc.WebSocketConnection):
         self._advancing = True
         try:
             self._inbox.flush()
-            while share > 0 and self._reads:
+            while share > 0 and self._buffer and self._reads:
                 if (event := self._session.next_event(self._buffer)) is None:
                     break
                 share -= _COST + len(event)
@@ -219,15 +219,16 @@ class WebSocketConnection(abc.WebSocketConnection):
         finally:
             self._advancing = False
         if self._reads:
-            self._read_on(later=share <= 0)
+            if share > 0:
+                self._stream.resume_reading()
+            else:
+                self._read_on_later()
         elif self._state is _State.ANSWERING and self._inbox.listening:
             # The tasks that a listener has started have their turn first.
             asyncio.get_running_loop().call_soon(self._answered)
 
-    def _read_on(self, *, later: bool) -> None:
-        if not later:
-            self._stream.resume_reading()
-        elif self._turn is None:
+    def _read_on_later(self) -> None:
+        if self._turn is None:
             self._stream.pause_reading()
             self._turn = asyncio.get_running_loop().call_soon(self._take_turn)
 
@@ -238,14 +239,17 @@ class WebSocketConnection(abc.WebSocketConnection):
     @property
     def _reads(self) -> bool:
         """Whether what comes is looked at; after our Close only the peer's is waited for."""
-        if self._state is _State.OPEN and self._inbox.paused:
-            # What was read of a connection that is gone is still handed over, within bounds.
-            return not self._stream.open and self._inbox.size <= self._limits.max_parked
-        return self._state in _READING
+        if self._state is not _State.OPEN:
+            return self._state is _State.CLOSING
+        # What was read of a connection that is gone is still handed over, within bounds.
+        return not self._inbox.paused or (
+            not self._stream.open and self._inbox.size <= self._limits.max_parked
+        )
 
     def _handle(self, event: Event) -> None:
         match event:
             case str() | bytes():
+                # After our Close nothing but the peer's is wanted.
                 if self._state is _State.OPEN:
                     self._receive(event)
             case Ping(payload):
@@ -277,7 +281,7 @@ class WebSocketConnection(abc.WebSocketConnection):
         if self._inbox.paused and self._inbox.size <= self._limits.max_parked // 2:
             # In a turn of its own: a Close that is read must not come before this one's answer.
             self._unpause()
-            self._read_on(later=True)
+            self._read_on_later()
         return message
 
     def deliver_to(self, listener: abc.WebSocketListener) -> None:
@@ -308,7 +312,8 @@ class WebSocketConnection(abc.WebSocketConnection):
         """See `abc.WebSocketConnection.send`."""
         if not isinstance(message, (str, bytes)):
             raise TypeError(f"expected str or bytes to send, got {type(message).__name__}")
-        self._check_open()
+        if self._state is not _State.OPEN:
+            self._check_open()
         if self._stream.full:
             # Before the write as well: else each of many senders would put its message into the
             # buffer of a peer that does not read.

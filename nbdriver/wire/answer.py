@@ -40,7 +40,7 @@ def write(
     response: Response, *, date: str, server: str | None, close: bool, to_head: bool
 ) -> bytes:
     """The answer to a plain request; for the arguments see `Exchange.answer`."""
-    body = response.body if has_body(response) else None
+    body = None if response.status_code in _NO_BODY else response.body
     head = _head(
         response.status_code,
         response.reason,

@@ -196,17 +196,18 @@ class Exchange:
         parts.append(self._law.send(h11.EndOfMessage()))
         return b"".join(parts)
 
-    @property
-    def over(self) -> bool:
-        """Whether nothing may follow the answer that was sent (RFC 9112, 9.3)."""
-        return self._last if self._plain else self._law.our_state is h11.MUST_CLOSE
+    def start_next(self) -> bool:
+        """The answer is sent: expect the next request, and give whether one may follow.
 
-    def start_next(self) -> None:
-        """The answer is sent: expect the next request."""
+        None may after the last answer (RFC 9112, 9.3).
+        """
         if self._plain:
             self._plain = False
-        else:
-            self._law.start_next_cycle()
+            return not self._last
+        if self._law.our_state is h11.MUST_CLOSE:
+            return False
+        self._law.start_next_cycle()
+        return True
 
     def forget(self) -> None:
         """Drop what has been read of a body."""

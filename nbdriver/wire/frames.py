@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from wsproto.frame_protocol import Opcode, XorMaskerSimple
@@ -110,6 +111,7 @@ class FrameCutter:
         "_masked",
         "_remaining",
         "_size",
+        "idle",
     )
 
     def __init__(self, limits: FrameLimits, *, masked: bool, compressed: bool = False) -> None:
@@ -121,11 +123,8 @@ class FrameCutter:
         self._compressed = False
         self._size = 0
         self._frames = 0
-
-    @property
-    def idle(self) -> bool:
+        self.idle = True
         """Whether the next frame begins a message, and nothing of it was looked at."""
-        return not self._remaining and not self._frames and self._header is None
 
     def cut(self, buffer: bytearray) -> bytes | None:
         """Take the next piece: a header with what is there of its payload, or more of that.
@@ -135,13 +134,17 @@ class FrameCutter:
         """
         if not self._remaining:
             header = self._header = self._header or self._checked_header(buffer)
-            if header is None or len(buffer) < header.size:
+            if header is None:
+                return None
+            self.idle = False
+            if len(buffer) < header.size:
                 return None
             self._header = None
             self._remaining = header.size + header.length
         piece = bytes(buffer[: self._remaining])
         del buffer[: len(piece)]
         self._remaining -= len(piece)
+        self.idle = not self._remaining and not self._frames
         return piece or None
 
     def _checked_header(self, buffer: bytearray) -> FrameHeader | None:
@@ -243,8 +246,16 @@ def _unmask(payload: bytearray, key: bytearray) -> bytes | bytearray:
     size = len(payload)
     if size > _SMALL:
         return XorMaskerSimple(key).process(payload)
-    mask = int.from_bytes((key * (size // 4 + 1))[:size], "little")
-    return (int.from_bytes(payload, "little") ^ mask).to_bytes(size, "little")
+    words = (size + 3) // 4
+    mask = int.from_bytes(key, "little") * _ones(words)
+    unmasked = int.from_bytes(payload, "little") ^ mask
+    return unmasked.to_bytes(4 * words, "little")[:size]
+
+
+@lru_cache(_SMALL // 4 + 1)
+def _ones(words: int) -> int:
+    """What a key, as a number, is multiplied by to stand side by side with itself so many times."""
+    return int.from_bytes(b"\1\0\0\0" * words, "little")
 
 
 def build_plain(message: str | bytes) -> bytes:

@@ -73,8 +73,6 @@ class Session:
         Raises ProtocolViolation, after which nothing more can be read. What was complete before it
         has been given by then. After a Close nothing may be read either.
         """
-        if not buffer:
-            return None
         if self._fast_lane and self._cutter.idle:
             message = read_plain(buffer, self._max_message, masked=not self._client)
             if message is not None:
