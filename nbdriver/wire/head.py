@@ -189,6 +189,8 @@ def recognise(lines: bytes, limits: HeadLimits) -> Head | None:
     asked = _plain_request(request_line)
     if asked is None or len(asked[1]) > limits.max_target or len(field_lines) > limits.max_headers:
         return None
+    if len(request_line) + 2 > limits.max_target + _BESIDE_TARGET:  # as the cutter has it
+        return None
     try:
         values = dict(map(_plain_field, field_lines))
     except TypeError:  # a None among them

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nbdriver.errors import HTTPError
 from nbdriver.model import Headers
-from nbdriver.wire.head import Head, HeadCutter, HeadLimits, check
+from nbdriver.wire.head import Head, HeadCutter, HeadLimits, check, recognise
 
 LIMITS = HeadLimits()
 SMALL = HeadLimits(max_head=400, max_target=100, max_headers=5)
@@ -491,6 +491,19 @@ def test_a_head_is_plain_if_no_field_asks_for_anything_special(line: str, plain:
 
 def test_a_head_of_http_1_0_is_never_plain() -> None:
     assert not verdict(line="GET / HTTP/1.0").plain
+
+
+# Short cuts to the verdict.
+
+
+def test_a_line_that_the_cutter_refuses_is_not_recognised() -> None:
+    """A target within its limit, behind a method that is longer than any."""
+    method = "M" * (64 - len(" ") - len(" HTTP/1.1\r\n"))
+    taken = head_of(line=f"{method} /{'x' * 99} HTTP/1.1")
+    refused = head_of(line=f"{method}M /{'x' * 99} HTTP/1.1")
+    assert cut_all([taken, refused], SMALL) == [taken, 414]
+    assert recognise(taken[:-4], SMALL) == check(taken, SMALL)
+    assert recognise(refused[:-4], SMALL) is None
 
 
 # h11, the other judge.
