@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nbdriver.errors import HTTPError
 from nbdriver.model import Headers
-from nbdriver.wire.head import Head, HeadCutter, HeadLimits, check, recognise
+from nbdriver.wire.head import Familiar, Head, HeadCutter, HeadLimits, check, recognise
 
 LIMITS = HeadLimits()
 SMALL = HeadLimits(max_head=400, max_target=100, max_headers=5)
@@ -504,6 +504,25 @@ def test_a_line_that_the_cutter_refuses_is_not_recognised() -> None:
     assert cut_all([taken, refused], SMALL) == [taken, 414]
     assert recognise(taken[:-4], SMALL) == check(taken, SMALL)
     assert recognise(refused[:-4], SMALL) is None
+
+
+def familiar_of(*lines: str) -> Familiar:
+    raw = head_of(*lines)
+    head = recognise(raw[:-4], LIMITS)
+    assert head is not None
+    familiar = Familiar.of(raw, head)
+    assert familiar is not None
+    return familiar
+
+
+@pytest.mark.parametrize("digits", ["5", "6", "05", "0", "00", "9" * 19, "0" * 18 + "5"])
+def test_a_head_that_differs_in_its_length_alone_is_recognised_by_the_one_before(
+    digits: str,
+) -> None:
+    lines = ("A: b", f"content-LENGTH:\t{digits}", "C:")
+    raw = head_of(*lines)
+    familiar = familiar_of("A: b", "content-LENGTH:\t5", "C:")
+    assert familiar.match(raw + b"what follows") == (verdict(*lines), len(raw))
 
 
 # h11, the other judge.
