@@ -18,7 +18,7 @@ from nbdriver.wire.head import HeadLimits
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 
 
-class Text(str, Enum):
+class Text(str, Enum):  # noqa: UP042 - the format of a StrEnum is its value
     """Text whose own format is another."""
 
     NAME = "X-Text"
