@@ -64,7 +64,7 @@ def _head(
     close: bool,
 ) -> bytes:
     fields = sorted(_fields(headers, length, date, server, close), key=_is_not_host)
-    # Put together, not formatted: the text of a header may be an Enum too, which has its own format.
+    # Put together, not formatted: text that is an Enum too has a format of its own.
     lines = [f"HTTP/1.1 {status_code:d} " + reason]
     lines += [name + ": " + value for name, value in fields]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
