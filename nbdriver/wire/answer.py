@@ -63,9 +63,16 @@ def _head(
     server: str | None,
     close: bool,
 ) -> bytes:
-    lines = [f"HTTP/1.1 {status_code:d} {reason}"]
-    lines += [f"{name}: {value}" for name, value in _fields(headers, length, date, server, close)]
+    fields = sorted(_fields(headers, length, date, server, close), key=_is_not_host)
+    # Put together, not formatted: text that is an Enum too has a format of its own.
+    lines = [f"HTTP/1.1 {status_code:d} " + reason]
+    lines += [name + ": " + value for name, value in fields]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def _is_not_host(field: tuple[str, str]) -> bool:
+    """What sorts Host first, where h11 writes it (RFC 9110, 7.2, though of requests)."""
+    return field[0].lower() != "host"
 
 
 def _fields(

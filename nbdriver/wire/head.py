@@ -189,6 +189,8 @@ def recognise(lines: bytes, limits: HeadLimits) -> Head | None:
     asked = _plain_request(request_line)
     if asked is None or len(asked[1]) > limits.max_target or len(field_lines) > limits.max_headers:
         return None
+    if len(request_line) + 2 > limits.max_target + _BESIDE_TARGET:  # as the cutter has it
+        return None
     try:
         values = dict(map(_plain_field, field_lines))
     except TypeError:  # a None among them
@@ -200,21 +202,22 @@ def recognise(lines: bytes, limits: HeadLimits) -> Head | None:
 
 
 class Familiar:
-    """A plain head with a Content-Length, by which others are recognised that differ in that alone."""
+    """A plain head by which others are recognised that differ in their Content-Length alone."""
 
-    __slots__ = ("_after", "_before", "_head")
+    __slots__ = ("_after", "_before", "_digits", "_head")
 
-    def __init__(self, head: Head, before: bytes, after: bytes) -> None:
+    def __init__(self, head: Head, before: bytes, digits: bytes, after: bytes) -> None:
         """`before` and `after` are what stands around the digits, the empty line included."""
         self._head = head
         self._before = before
+        self._digits = digits
         self._after = after
 
     @classmethod
     def of(cls, raw: bytes, head: Head) -> Familiar | None:
         """What a plain head is recognised by; None for one without a length."""
         match = _LENGTH_LINE.search(raw)
-        return match and cls(head, raw[: match.start(1)], raw[match.end(1) :])
+        return match and cls(head, raw[: match.start(1)], match[1], raw[match.end(1) :])
 
     def match(self, data: bytes) -> tuple[Head, int] | None:
         """The head at the beginning of `data` and its size, if it is such a one."""
@@ -225,10 +228,10 @@ class Familiar:
         digits = data[start:end]
         if not digits.isdigit() or not data.startswith(self._after, end):
             return None
-        head, length = self._head, int(digits)
-        if length != head.content_length:
-            headers = Headers.from_unique({**head.headers.joined(), "content-length": digits.decode()})
-            head = head._replace(headers=headers, content_length=length)
+        head = self._head
+        if digits != self._digits:  # not their numbers: zeros may stand before one
+            values = {**head.headers.joined(), "content-length": digits.decode()}
+            head = head._replace(headers=Headers.from_unique(values), content_length=int(digits))
         return head, end + len(self._after)
 
 
