@@ -77,8 +77,8 @@ class Codec:
         text = data if isinstance(data, str) else _decode(data)
         try:
             # What `JSONDecoder.decode` does, but for its two searches for blanks around the value.
-            value, end = _scan(text, 0)
-        except (StopIteration, ValueError, RecursionError):
+            value, end = _scan(text)
+        except (ValueError, RecursionError):
             end = -1
         if end == len(text) and not (end > _SHALLOW and _is_too_deep(value)):
             return value
@@ -242,7 +242,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 _parse = _decoder.decode
-_scan = _decoder.scan_once
+_scan = _decoder.raw_decode
 
 
 def _to_bytes(data: Data) -> bytes:

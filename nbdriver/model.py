@@ -66,7 +66,7 @@ class Headers:
 
     @classmethod
     def from_unique(cls, values: dict[str, str]) -> Headers:
-        """Headers of names that are in lower case and do not repeat; `values` is kept, not copied."""
+        """Headers of names in lower case, none of which repeats; `values` is kept, not copied."""
         headers = cls.__new__(cls)
         headers._last = values
         headers._lines = None

@@ -109,7 +109,7 @@ class Pending:
 class Share:
     """What one connection may take of the places: at most `limit` at a time."""
 
-    __slots__ = ("_limit", "_pending", "_running", "_waiting")
+    __slots__ = ("__weakref__", "_limit", "_pending", "_running", "_waiting")
 
     def __init__(self, pending: Pending, limit: int) -> None:
         self._pending = pending

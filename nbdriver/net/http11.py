@@ -19,7 +19,7 @@ from typing import Protocol
 from ..abc import Application
 from ..errors import ConnectionLost, HTTPError, WebSocketClosed
 from ..logs import escape, mask_secrets, name_peer
-from .. import model
+from ..model import Connection as Identity
 from ..model import Request, Response, read_address, refusal
 from ..wire import extensions, handshake, origin, proxy
 from ..wire.deflate import DeflateSettings, PerMessageDeflate
@@ -99,7 +99,7 @@ class _State(enum.Enum):
     """The connection is ended, or is a WebSocket's."""
 
 
-# Tuples, in which an enum's member is found by its identity: in a set it would be hashed, in Python.
+# Tuples, in which a member is found by its identity: in a set it would be hashed, in Python.
 _READING = (_State.HEAD, _State.BODY, _State.IDLE)
 _BETWEEN = (_State.HEAD, _State.IDLE)
 
@@ -138,7 +138,7 @@ class HTTPConnection:
         local = read_address(stream.info("sockname"))
         self._loopback = local is not None and origin.is_loopback(local[0])
         self._scheme = "http" if stream.info("ssl_object") is None else "https"
-        self._identity = model.Connection()
+        self._identity = Identity()
         self._exchange = Exchange(
             context.http.head, context.http.max_body, fast_lane=context.http.fast_lane
         )

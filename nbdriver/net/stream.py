@@ -117,7 +117,7 @@ class Stream(asyncio.Protocol):
         self._state = _State.LOST
         self._paused = False
         self.full: asyncio.Event | None = None
-        """While the write buffer is full, so that `drain` waits: what is set when it no longer is."""
+        """While the write buffer is full, and `drain` waits: what is set when it no longer is."""
         self._written = 0
         self._read = 0
         """How much of what was written the peer had taken when its time began."""

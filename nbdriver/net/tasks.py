@@ -20,9 +20,8 @@ logger = logging.getLogger(__name__)
 Done = Callable[[], object]
 
 
-def _eager() -> Callable[..., asyncio.Task[Any]]:
-    """How a task is made that runs at once up to its first wait; before 3.12 there is no way."""
-    return partial(asyncio.Task, eager_start=True) if sys.version_info >= (3, 12) else asyncio.Task
+#: How a task is made that runs at once up to its first wait; before Python 3.12 there is no way.
+_EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
 class Tasks:
@@ -32,7 +31,9 @@ class Tasks:
     """
 
     def __init__(self, *, eager: bool = True) -> None:
-        self._make: Callable[..., asyncio.Task[Any]] = _eager() if eager else asyncio.Task
+        self._make: Callable[..., asyncio.Task[Any]] = partial(
+            asyncio.Task, **(_EAGER if eager else {})
+        )
         self._held: dict[asyncio.Task[Any], tuple[object, Done | None]] = {}
 
     def __len__(self) -> int:
@@ -48,12 +49,13 @@ class Tasks:
         is logged.
         """
         task = self._make(coroutine, loop=asyncio.get_running_loop())
-        if task.done():
-            _see_off(task, cause, done)
-        else:
-            self._held[task] = cause, done
-            task.add_done_callback(self._ended)
+        see_to_its_end = _see_off if task.done() else self._hold
+        see_to_its_end(task, cause, done)
         return task
+
+    def _hold(self, task: asyncio.Task[Any], cause: object, done: Done | None) -> None:
+        self._held[task] = cause, done
+        task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         _see_off(task, *self._held.pop(task))

@@ -21,7 +21,7 @@ from ..logs import escape
 from ..model import Request
 from ..wire.closing import ABNORMAL_CLOSURE, GOING_AWAY, check_code
 from ..wire.frames import FrameLimits
-from ..wire.session import Close, Event, Ping, Pong, Session
+from ..wire.session import Event, Ping, Pong, Session
 from .clock import Clock
 from .keepalive import KeepAlive
 from .stream import Stream
@@ -258,8 +258,8 @@ class WebSocketConnection(abc.WebSocketConnection):
                     self._write(self._session.pong(payload))
             case Pong(payload):
                 self._keep_alive.answered(payload)
-            case Close(code, reason):
-                self._close_received(code, reason)
+            case _:
+                self._close_received(*event)
 
     @property
     def _takes_pongs(self) -> bool:

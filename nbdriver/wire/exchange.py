@@ -81,8 +81,8 @@ class Exchange:
         if found is None:
             return None
         head, size = found
-        length = head.content_length
-        if size + length != len(data) or size > self._limits.max_head or length > self._max_body:
+        length = len(data) - size
+        if length != head.content_length or length > self._max_body or size > self._limits.max_head:
             return None
         self._plain = True
         return head, data[size:]

@@ -3,9 +3,9 @@
 wsproto reads what passes here. Frames are cut from the connection's one buffer: a header that
 breaks a rule, or announces more than may come, is refused without waiting for what it announces.
 
-`FrameCutter` is the law. `read_plain` is the short cut to its verdict and wsproto's, for what nearly
-every frame is: a whole message, all there, with no bit set that asks for more; `build_plain` makes
-such a one.
+`FrameCutter` is the law. `read_plain` is the short cut to its verdict and wsproto's, for what
+nearly every frame is: a whole message, all there, with no bit set that asks for more; `build_plain`
+makes such a one.
 """
 
 from __future__ import annotations
@@ -230,9 +230,8 @@ def read_plain(buffer: bytearray, max_message: int, *, masked: bool) -> str | by
     end = start + length
     if length > max_message or len(buffer) < end:
         return None
-    payload: bytes | bytearray = buffer[start:end]
-    if masked:
-        payload = _unmask(payload, buffer[start - 4 : start])
+    raw = buffer[start:end]
+    payload = _unmask(raw, buffer[start - 4 : start]) if masked else raw
     try:
         message = payload.decode() if first == _PLAIN_TEXT else bytes(payload)
     except UnicodeDecodeError:

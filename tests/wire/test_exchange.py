@@ -107,8 +107,7 @@ def test_requests_and_answers_take_turns() -> None:
         assert answer(exchange, Response(204)) == (
             b"HTTP/1.1 204 No Content\r\nDate: %s\r\n\r\n" % DATE.encode()
         )
-        assert not exchange.over
-        exchange.start_next()
+        assert exchange.start_next()
 
 
 def test_an_answer_has_its_date_server_length_and_body() -> None:
@@ -119,7 +118,7 @@ def test_an_answer_has_its_date_server_length_and_body() -> None:
         b"HTTP/1.1 200 OK\r\nDate: %s\r\nServer: test\r\nX-A: \xe9\r\n"
         b"Content-Length: 5\r\nConnection: close\r\n\r\nhello" % DATE.encode()
     )
-    assert exchange.over
+    assert not exchange.start_next()
 
 
 def test_an_answer_to_head_tells_the_length_and_sends_no_body() -> None:
@@ -189,8 +188,7 @@ def test_a_plain_request_in_one_piece_is_read_in_one_step(
         head, read_body = whole
         assert (head.method, read_body) == (method, body)
         assert answer(exchange, Response(204)).startswith(b"HTTP/1.1 204 No Content\r\n")
-        assert not exchange.over
-        exchange.start_next()
+        assert exchange.start_next()
 
 
 @pytest.mark.parametrize(
@@ -311,8 +309,7 @@ def test_the_two_ways_follow_one_another_on_one_connection(first: str, second: s
             whole = exchange.read_whole(KINDS[kind])
             body = read(exchange, KINDS[kind]) if whole is None else whole[1]
             sent = answer(exchange, Response(200, body, [("Upgrade", "x")]), server="test")
-            said.append((body, sent, exchange.over))
-            exchange.start_next()
+            said.append((body, sent, exchange.start_next()))
         assert said[0] == said[1]
     # The last request is refused.
     for exchange in (ours, law):
@@ -322,8 +319,8 @@ def test_the_two_ways_follow_one_another_on_one_connection(first: str, second: s
             exchange.begin_body(9)
     refused = [answer(exchange, Response(413, "no"), close=True) for exchange in (ours, law)]
     assert refused[0] == refused[1]
-    assert ours.over
-    assert law.over
+    assert not ours.start_next()
+    assert not law.start_next()
 
 
 def test_a_plain_request_whose_body_comes_later_is_not_h11s_either() -> None:
