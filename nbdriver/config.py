@@ -8,7 +8,6 @@ object, made from any configuration, ours or NoneBot's of any era. A value that 
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -452,6 +451,8 @@ def _listed(config: Any) -> _Dict:
 def _read(name: str, setting: Setting, known: _Fields) -> Any:
     if name in known:
         return setting.read(known[name].metadata["kind"])
+    import difflib  # here, since it is imported for a mistake alone
+
     closest = difflib.get_close_matches(name.lower(), known, 1, 0.0)[0]
     closest = f"{PREFIX}{closest}".upper() if setting.key.startswith(PREFIX) else closest
     raise ConfigError(f"{setting.key} {setting.source}: no such setting; did you mean {closest}?")

@@ -12,7 +12,6 @@ import enum
 import logging
 import time
 from dataclasses import dataclass, field
-from email.utils import formatdate
 from functools import lru_cache
 from typing import Protocol
 
@@ -40,6 +39,9 @@ access_logger = logging.getLogger(f"{__name__}.access")
 _SHARE = 64
 #: Bytes that a body must bring within `body_timeout` not to count as stalled.
 _BODY_PROGRESS = 1_024
+# In English, whatever the locale.
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 #: What is no failure of a handler: a refusal, and a cancellation, of which `Tasks` tells the log.
 _NO_FAILURE = (HTTPError, asyncio.CancelledError)
 
@@ -528,5 +530,10 @@ async def _raise_on(error: BaseException) -> None:
 
 @lru_cache(maxsize=1)
 def _date(second: int) -> str:
-    """The Date header of that second (RFC 9110, 6.6.1)."""
-    return formatdate(second, usegmt=True)
+    """The Date header of that second (RFC 9110, 5.6.7 and 6.6.1).
+
+    By hand: `email.utils` is a twentieth of the time in which all of this is imported.
+    """
+    moment = time.gmtime(second)
+    day, month = _DAYS[moment.tm_wday], _MONTHS[moment.tm_mon - 1]
+    return time.strftime(f"{day}, %d {month} %Y %H:%M:%S GMT", moment)
