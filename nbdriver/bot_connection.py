@@ -115,7 +115,8 @@ class BotConnection:
         self._max_answers = max(limit, _MIN_ANSWERS)
         self._answers = 0
         self._parking = parking
-        self._parked: deque[str] = deque()
+        self._parked: deque[str] | tuple[()] = ()
+        """A deque only while something is parked: empty it would take 760 bytes."""
         self._parked_size = 0
         self._budget = parking.budget
         self._clock = clock
@@ -201,6 +202,8 @@ class BotConnection:
 
     def _park(self, message: str) -> None:
         # As text: what is read from it may take many times the memory that was allowed.
+        if not isinstance(self._parked, deque):
+            self._parked = deque()
         self._parked.append(message)
         self._parked_size += sys.getsizeof(message)
         self._parking.connections.add(self)
@@ -211,13 +214,14 @@ class BotConnection:
 
     def _unpark(self) -> None:
         """Start what is parked, as far as there are places."""
-        while self._parked and self._share.free:
+        while isinstance(self._parked, deque) and self._parked and self._share.free:
             message = self._parked.popleft()
             self._parked_size -= sys.getsizeof(message)
             self._start(codec.loads_object(message))
         if self._parked:
             self._share.when_free(self._unpark)
         else:
+            self._parked = ()
             self._parking.connections.discard(self)
         if self._parked_size <= self._parking.budget // 2:
             self._give_back()
@@ -229,7 +233,7 @@ class BotConnection:
         """The time to stop is over: what has found no place will not be handled."""
         logger.warning("bot %s: %d parked events were not handled", self, len(self._parked))
         self._share.leave_line()
-        self._parked.clear()
+        self._parked = ()
         self._parked_size = 0
         self._unpark()
 

@@ -23,7 +23,8 @@ class Inbox:
     __slots__ = ("_delivering", "_end", "_listener", "_messages", "_receiver", "paused", "size")
 
     def __init__(self) -> None:
-        self._messages: deque[str | bytes] = deque()
+        self._messages: deque[str | bytes] | tuple[()] = ()
+        """A deque only while messages wait, which is seldom: empty it would take 760 bytes."""
         self._receiver: asyncio.Future[None] | None = None
         self._listener: WebSocketListener | None = None
         self._delivering = False
@@ -56,6 +57,8 @@ class Inbox:
         if self._listener is not None and not (self._messages or self.paused or self._delivering):
             self._deliver(self._listener, message)
             return
+        if not isinstance(self._messages, deque):
+            self._messages = deque()
         self._messages.append(message)
         # Not its length: of tiny messages the objects are what takes the room.
         self.size += sys.getsizeof(message)
@@ -123,7 +126,10 @@ class Inbox:
             raise RuntimeError("expected one receiver, but messages are already being received")
 
     def _pop(self) -> str | bytes:
+        assert isinstance(self._messages, deque)
         message = self._messages.popleft()
+        if not self._messages:
+            self._messages = ()
         self.size -= sys.getsizeof(message)
         return message
 

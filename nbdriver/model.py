@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
@@ -40,8 +41,23 @@ def read_address(name: object) -> Address | None:
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FIELD_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff]+(?:[ \t]+[\x21-\x7e\x80-\xff]+)*)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+#: Characters of a name that is shared: no client has longer ones with every request.
+_SHARED = 40
 # What stands on a status line. RFC 9112, 4 allows HTAB and obs-text too, but no client needs them.
 _PHRASE = re.compile(r"[\x20-\x7e]{1,200}")
+
+
+@lru_cache(256)
+def _shared(name: str) -> str:
+    return name.lower()
+
+
+def _lower(name: str) -> str:
+    """A name in lower case, the same object for all who keep it, as each WebSocket does.
+
+    Not interned: from Python 3.12 on such text may stay for ever, and this comes from outside.
+    """
+    return _shared(name) if len(name) <= _SHARED else name.lower()
 
 
 class Headers:
@@ -55,7 +71,7 @@ class Headers:
     __slots__ = ("_last", "_lines")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
-        lines = [(name.lower(), value) for name, value in items]
+        lines = [(_lower(name), value) for name, value in items]
         self._last = dict(lines)
         self._lines = None if len(self._last) == len(lines) else lines
 

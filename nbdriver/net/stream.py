@@ -21,7 +21,7 @@ from typing import Any, Protocol, cast
 from ..errors import ConnectionLost
 from .clock import Clock
 
-__all__ = ["Receiver", "Stream", "StreamLimits"]
+__all__ = ["Receiver", "Stream", "StreamLimits", "settle_allocator"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,17 @@ _PROGRESS = 1_024
 _NO_LINGERING = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 #: Bytes of input that are thrown away in one go.
 _PIECE = 65_536
+_LARGER_THAN_ANY_READ = 524_288
+
+
+def settle_allocator() -> None:
+    """Bring the C library's allocator to where it gets in any process that runs for a while.
+
+    asyncio's own loop asks for 256 KiB for each read. glibc takes a block of that size from the
+    system, and gives it back, each time (20 us and more), until one as large was freed once: from
+    then on it keeps them (mallopt(3), M_MMAP_THRESHOLD). Elsewhere this does nothing.
+    """
+    bytes(_LARGER_THAN_ANY_READ)
 
 
 class Receiver(Protocol):
