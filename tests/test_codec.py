@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import json
 import math
+import re
 import sys
 import uuid
 from array import array
@@ -795,19 +796,25 @@ def test_damaged_bytes_are_read_alike_or_refused_alike(
     assert_read_alike(raw[:start] + piece + raw[start + length :])
 
 
+# Short cuts past what the standard library does for each text and each value.
+
+
 @fuzz
 @given(st.lists(TOKENS).map("".join) | JSON.map(json.dumps), st.text(" \t\n\r\x0b\xa0", max_size=2))
-def test_any_text_is_parsed_as_the_decoder_of_the_standard_library_does(
-    text: str, blanks: str
-) -> None:
-    """Blanks around it or not, the same value or the same words."""
-    for each in (text, blanks + text, text + blanks, text + blanks + text):
-        assert parsed(module._parse, each) == parsed(module._decoder.decode, each)
+def test_a_text_is_read_as_by_the_long_way(text: str, blanks: str) -> None:
+    """With blanks around it, more behind it, or nested too deeply: one value or one message."""
+    for each in (text, blanks + text, text + blanks, text + blanks + text, f"[{text}"):
+        assert outcome(STANDARD.loads, each) == outcome(STANDARD._load, each)
 
 
-def parsed(parse: Callable[[str], Any], text: str) -> tuple[str, str]:
-    """As `outcome`, of what may be nested too deeply for the parser."""
+@fuzz
+@given(VALUES)
+def test_a_value_is_written_as_by_the_public_way(value: object) -> None:
+    """`JSONEncoder.encode` writes the same text, or fails of the same value."""
     try:
-        return outcome(parse, text)
-    except RecursionError:
-        return "RecursionError", ""
+        text = module._escape_surrogates(module._encoder.encode(value))
+    except (TypeError, ValueError) as error:
+        with pytest.raises(type(error), match=f"^{re.escape(str(error))}"):
+            STANDARD.dumps(value)
+    else:
+        assert STANDARD.dumps(value) == text

@@ -52,6 +52,13 @@ _ODD_LINES = [
 _LENGTHS = ["+{}", "{} ", "{}\t", "0{}", "000000000000000000{}", "00000000000000000000{}", "{},{}"]
 _LENGTHS += ["{}\r\nContent-Length: {}", "-{}", "0x{}", "", "{}.0", "{} {}", "{}a"]
 
+#: About the limit on a target, and on the line that it stands in.
+_LONG_LINES = st.builds(
+    lambda method, target: b"M" * method + b" /" + b"x" * target + b" HTTP/1.1",
+    st.sampled_from([1, 51, 52, 53, 54, 55, 70]),
+    st.sampled_from([1, 297, 298, 299, 300]),
+)
+
 
 @st.composite
 def _usual_requests(draw: st.DrawFn) -> bytes:
@@ -64,6 +71,9 @@ def _usual_requests(draw: st.DrawFn) -> bytes:
         digits = str(size + draw(mostly(st.just(0), st.sampled_from([-1, 1, 5]))))
         written = draw(mostly(st.just("{}"), st.sampled_from(_LENGTHS)))
         head %= written.format(digits, digits).encode()
+    request_line = draw(mostly(st.none(), _LONG_LINES))
+    if request_line is not None:
+        head = request_line + head[head.index(b"\r\n") :]
     line = draw(mostly(st.none(), st.sampled_from(_ODD_LINES)))
     if line is not None:
         lines = head.split(b"\r\n")

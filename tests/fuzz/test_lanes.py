@@ -24,6 +24,7 @@ from fuzz.lanes import SEEDS, common_pieces, common_scripts, pieces_of, saying
 from fuzz.strategies import BOUNDED, in_pieces, scripts, slow_settings
 from nbdriver.net.http11 import HTTPConnection
 from nbdriver.net.tasks import Tasks
+from nbdriver.net.websocket import WebSocketConnection
 from nbdriver.wire.head import HeadLimits, check
 
 
@@ -111,16 +112,19 @@ def test_what_once_broke_means_the_same_in_both_lanes(case: Case) -> None:
 # What it is that is compared
 
 
-async def asks_h11(pieces: list[bytes], setting: Setting) -> bool:
-    """Whether h11 has read or written anything by the end of these pieces."""
+async def asks_the_law(pieces: list[bytes], setting: Setting) -> bool:
+    """Whether h11, or of a WebSocket wsproto, has been needed by the end of these pieces."""
     said, tasks = Conversation(setting, pieces), Tasks()
     server = Server(setting, Witness(said, tasks), tasks)
     stream, peer = server.connect()
     async for _ in server.follow(peer, [*pieces]):
         pass
     connection = server.context.connections[stream]
-    assert isinstance(connection, HTTPConnection)
-    asked = connection._exchange._h11 is not None
+    if isinstance(connection, HTTPConnection):
+        asked = connection._exchange._h11 is not None
+    else:
+        assert isinstance(connection, WebSocketConnection)
+        asked = connection._session._protocol is not None
     peer.transport.abort()
     await everything_happens()
     return asked
@@ -129,10 +133,13 @@ async def asks_h11(pieces: list[bytes], setting: Setting) -> bool:
 def test_what_clients_send_takes_the_fast_lane() -> None:
     """Else both would be the same lane."""
     fast, plain = Setting(fast_lane=True), Setting(fast_lane=False)
-    pieces = [POST % (1, b"a"), POST % (2, b"bc"), *in_pieces(POST % (3, b"def"), [5, 50])]
-    assert not run(asks_h11(pieces, fast))
-    assert run(asks_h11(pieces, plain))
-    assert run(asks_h11([*pieces, CHUNKED], fast))
+    posts = [POST % (1, b"a"), POST % (2, b"bc"), *in_pieces(POST % (3, b"def"), [5, 50])]
+    sent = [OPENING + b"\r\n" + frames.frame("one"), frames.frame(b"\xff", frames.BINARY)]
+    for pieces in (posts, sent):
+        assert not run(asks_the_law(pieces, fast))
+        assert run(asks_the_law(pieces, plain))
+    assert run(asks_the_law([*posts, CHUNKED], fast))
+    assert run(asks_the_law([*sent, frames.frame("two")[:-1]], fast))
 
 
 @pytest.mark.parametrize(
