@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from . import archive, environments, machine, report
+from .anybody import Anybody, measure_anybody
 from .command import Choice, choose, parser
 from .load import LoadError
 from .plan import Step, plan, subjects_of
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None, *, results: Path = RESULTS, docs: Pa
     argv = sys.argv[1:] if argv is None else argv
     arguments = parser().parse_args(argv)
     if arguments.address:
-        raise NotImplementedError
+        return _anybody(arguments)
     settings, jobs = choose(arguments)
     if any("uvloop" in choice.loops for choice in jobs.values()) and not _found("uvloop"):
         _say("expected uvloop to be installed; `make bench` sees to that by itself")
@@ -52,6 +53,22 @@ def main(argv: Sequence[str] | None = None, *, results: Path = RESULTS, docs: Pa
     except KeyboardInterrupt:
         return 130
     return _report(run, arguments, results, docs)
+
+
+def _anybody(arguments: argparse.Namespace) -> int:
+    """Measure a server that runs already; gives the exit code."""
+    names = ("address", "job", "path", "token", "pid", "connections", "seconds")
+    given = {name: getattr(arguments, name) for name in names}
+    server = Anybody(**{name: value for name, value in given.items() if value is not None})
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            print(runner.run(measure_anybody(server)).text())
+    except (LoadError, OSError) as error:
+        _say(f"The run has failed. {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
 
 
 def _report(run: Run, arguments: argparse.Namespace, results: Path, docs: Path) -> int:

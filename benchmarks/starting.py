@@ -22,22 +22,21 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {
     "nbdriver": (
         OWN,
-        ["nbdriver", "nbdriver.net.server", "nbdriver.net.http11", "nbdriver.net.websocket"]
-        + ["h11", "wsproto"],
+        """nbdriver nbdriver.net.server nbdriver.net.http11 nbdriver.net.websocket h11 wsproto""",
     ),
     "uvicorn, h11, wsproto": (
         "uvicorn",
-        ["uvicorn", "uvicorn.lifespan.on", "uvicorn.protocols.http.h11_impl"]
-        + ["uvicorn.protocols.websockets.wsproto_impl"],
+        """uvicorn uvicorn.lifespan.on uvicorn.protocols.http.h11_impl
+        uvicorn.protocols.websockets.wsproto_impl""",
     ),
     "uvicorn, httptools, websockets-sansio": (
         "uvicorn",
-        ["uvicorn", "uvicorn.lifespan.on", "uvicorn.protocols.http.httptools_impl"]
-        + ["uvicorn.protocols.websockets.websockets_sansio_impl"],
+        """uvicorn uvicorn.lifespan.on uvicorn.protocols.http.httptools_impl
+        uvicorn.protocols.websockets.websockets_sansio_impl""",
     ),
-    "aiohttp.web": ("aiohttp", ["aiohttp.web"]),
-    "hypercorn.asyncio": ("hypercorn", ["hypercorn.asyncio", "hypercorn.config"]),
-    "nonebot, FastAPI driver": ("nonebot", ["nonebot", "nonebot.drivers.fastapi"]),
+    "aiohttp.web": ("aiohttp", "aiohttp.web"),
+    "hypercorn.asyncio": ("hypercorn", "hypercorn.asyncio hypercorn.config"),
+    "nonebot, FastAPI driver": ("nonebot", "nonebot nonebot.drivers.fastapi"),
 }
 """What is imported: a name, the environment, and all the modules that a server needs to run."""
 
@@ -62,7 +61,7 @@ class ImportSample:
 async def measure_imports(number: int, environments: Sequence[str]) -> list[ImportSample]:
     """Import each package once, if its environment is among those. Raises ServerError."""
     return [
-        ImportSample(number, name, *await _import(interpreter(environment), modules))
+        ImportSample(number, name, *await _import(interpreter(environment), modules.split()))
         for name, (environment, modules) in PACKAGES.items()
         if environment in environments
     ]
