@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from .measure import Sample
 from .process import Subject
 
-__all__ = ["FLOOR", "OURS", "Row", "Spread", "spread", "summarise"]
+__all__ = ["FLOOR", "OURS", "REFERENCES", "Row", "Spread", "spread", "summarise"]
 
 OURS = "nbdriver"
 """The server that this is all about."""
 FLOOR = "floor"
+REFERENCES = (FLOOR, OURS)
+"""What every server is compared with, each on the same event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,8 @@ class Row:
     """Events per second."""
     busy: Spread
     """The part of the time in which the server was running."""
-    over_floor: Spread | None
-    """`cpu` over that of the floor on the same loop, if that was measured too."""
-    ours_over: Spread | None
-    """That of the driver on the same loop over this: below 1, the driver is cheaper."""
+    ratios: dict[str, Spread]
+    """`cpu` over that of each reference that was measured too."""
 
 
 def spread(values: Iterable[float]) -> Spread:
@@ -59,8 +59,13 @@ def summarise(samples: Sequence[Sample]) -> list[Row]:
     rows = []
     for job, subject in dict.fromkeys((each.job, each.subject) for each in samples):
         own = [each for each in samples if (each.job, each.subject) == (job, subject)]
-        floor = [by_key.get((job, Subject(FLOOR, subject.loop), each.round)) for each in own]
-        ours = [by_key.get((job, Subject(OURS, subject.loop), each.round)) for each in own]
+        ratios = {}
+        for name in REFERENCES:
+            others = [by_key.get((job, Subject(name, subject.loop), each.round)) for each in own]
+            pairs = zip(own, others, strict=True)
+            found = [mine.cpu / other.cpu for mine, other in pairs if other is not None]
+            if found:
+                ratios[name] = spread(found)
         rows.append(
             Row(
                 job,
@@ -68,18 +73,7 @@ def summarise(samples: Sequence[Sample]) -> list[Row]:
                 cpu=spread(each.cpu for each in own),
                 rate=spread(each.rate for each in own),
                 busy=spread(each.busy for each in own),
-                over_floor=_ratio(own, floor),
-                ours_over=_ratio(ours, own),
+                ratios=ratios,
             )
         )
     return rows
-
-
-def _ratio(over: Sequence[Sample | None], under: Sequence[Sample | None]) -> Spread | None:
-    """The spread of the rounds' ratios, of the rounds in which both were measured."""
-    found = [
-        upper.cpu / lower.cpu
-        for upper, lower in zip(over, under, strict=True)
-        if upper is not None and lower is not None
-    ]
-    return spread(found) if found else None

@@ -11,7 +11,7 @@ from itertools import groupby
 from .idle import IdleRow, summarise_idle
 from .measure import Sample
 from .result import Run
-from .summary import OURS, Row, Spread, spread, summarise
+from .summary import OURS, REFERENCES, Row, Spread, spread, summarise
 from .targets import Verdict, judge
 
 __all__ = ["SECTIONS", "TITLES", "Table", "sections"]
@@ -37,7 +37,7 @@ def sections(run: Run) -> Iterator[tuple[str, list[Table]]]:
 
 def _events(run: Run) -> Iterator[Table]:
     headings = ["server", "loop", "CPU us/event", "lowest-highest", "events/s", "busy"]
-    headings += ["/ floor", f"{OURS} / it"]
+    headings += [f"/ {name}" for name in REFERENCES]
     for job, rows in groupby(summarise(run.samples), key=lambda row: row.job):
         yield TITLES[job], [headings, *map(_event_cells, rows)]
 
@@ -50,8 +50,7 @@ def _event_cells(row: Row) -> list[str]:
         f"{row.cpu.low:.1f}-{row.cpu.high:.1f}",
         f"{row.rate.median:,.0f}",
         f"{row.busy.median:.0%}",
-        _ratio(row.over_floor),
-        _ratio(row.ours_over),
+        *(_ratio(row.ratios.get(name)) for name in REFERENCES),
     ]
 
 
@@ -153,12 +152,12 @@ def _memory_curve(run: Run) -> Iterator[Table]:
 
 def _starting(run: Run) -> Iterator[Table]:
     if run.imports:
-        lines = [["package", "", "CPU ms", "lowest-highest", "ms", f"{OURS} / it"]]
+        lines = [["package", "", "CPU ms", "lowest-highest", "ms", f"/ {OURS}"]]
         ours = {each.round: each.cpu for each in run.imports if each.package == OURS}
         for package in dict.fromkeys(each.package for each in run.imports):
             own = [each for each in run.imports if each.package == package]
             cpu = spread(each.cpu / 1e6 for each in own)
-            ratios = [ours[each.round] / each.cpu for each in own if each.round in ours]
+            ratios = [each.cpu / ours[each.round] for each in own if each.round in ours]
             lines.append(
                 [
                     *(package, "", f"{cpu.median:.1f}", f"{cpu.low:.1f}-{cpu.high:.1f}"),
