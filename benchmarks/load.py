@@ -14,11 +14,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Protocol, cast
 
 from . import bodies, wire
 
-__all__ = ["JOBS", "Job", "Load", "LoadError", "Measurement", "idle", "source"]
+__all__ = [
+    "JOBS",
+    "Client",
+    "Job",
+    "Listener",
+    "Load",
+    "LoadError",
+    "Measurement",
+    "idle",
+    "source",
+]
 
 _MAX_HEAD = 65_536
 _PER_ADDRESS = 20_000
@@ -54,12 +64,29 @@ class Measurement:
         )
 
 
-class _Client(asyncio.Protocol, ABC):
+class Listener(Protocol):
+    """Whom a client tells how it fares: a `Load`, or the one connection of `connection`."""
+
+    answered: int
+    pausing: bool
+    pinged: int
+
+    def idle(self) -> None:
+        """A connection waits for nothing."""
+
+    def fail(self, message: str) -> None:
+        """An answer is wrong."""
+
+    def lost(self, message: str) -> None:
+        """A connection is gone."""
+
+
+class Client(asyncio.Protocol, ABC):
     """One connection: sends an event, sees the answer, sends the next."""
 
     _distinct_events = 16
 
-    def __init__(self, load: Load, self_id: int) -> None:
+    def __init__(self, load: Listener, self_id: int) -> None:
         self._load = load
         self._self_id = str(self_id)
         events = [bodies.event(self_id, number) for number in range(self._distinct_events)]
@@ -100,7 +127,7 @@ class _Client(asyncio.Protocol, ABC):
         self._load.fail(f"expected {expected}, got {self._buffer[:300]!r}")
 
 
-class _HTTPClient(_Client):
+class _HTTPClient(Client):
     """Posts events on a connection that is kept alive; each has to be answered 204."""
 
     def _encode(self, event: bytes) -> bytes:
@@ -125,10 +152,10 @@ class _HTTPClient(_Client):
             self._fail("an answer 204 without a body")
 
 
-class _WebSocketClient(_Client):
+class _WebSocketClient(Client):
     """Sends events as frames; each has to be answered with the frame of the right API call."""
 
-    def __init__(self, load: Load, self_id: int) -> None:
+    def __init__(self, load: Listener, self_id: int) -> None:
         super().__init__(load, self_id)
         call = bodies.action("send_msg", bodies.reply(bodies.event(self_id, 0)), self._self_id)
         self._answer = wire.server_frame(bodies.dumps(call).encode())
@@ -193,13 +220,13 @@ class _IdleClient(_WebSocketClient):
     _distinct_events = 1
 
 
-Job = Callable[["Load", int], _Client]
+Job = Callable[[Listener, int], Client]
 """Makes a connection's protocol; the number is the id of its bot."""
 
 JOBS: dict[str, Job] = {"http": _HTTPClient, "websocket": _WebSocketClient}
 
 
-def idle(load: Load, self_id: int) -> _Client:
+def idle(load: Listener, self_id: int) -> Client:
     """Holds a WebSocket beside those of JOBS, and so with another id."""
     return _IdleClient(load, self_id + 1_000_000)
 
@@ -225,7 +252,7 @@ class Load:
         self.patience = 10.0
         """For how many seconds connections and answers are waited for."""
         self._server_clock = server_clock
-        self._clients: list[_Client] = []
+        self._clients: list[Client] = []
         self._connections = 0
         self._idle = 0
         self._closing = False
