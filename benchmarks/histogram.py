@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from hdrh.histogram import HdrHistogram
 
-__all__ = ["PERCENTILES", "Histogram"]
+__all__ = ["PERCENTILES", "Histogram", "joined"]
 
 PERCENTILES = (50.0, 75.0, 90.0, 99.0, 99.9, 99.99)
 """What is told of a distribution, beside its highest value."""
@@ -50,6 +50,11 @@ class Histogram:
         return int(self._counts.get_total_count())
 
     @property
+    def mean(self) -> float:
+        """The mean, in microseconds; 0 if there are none."""
+        return float(self._counts.get_mean_value() / 1e3)
+
+    @property
     def highest(self) -> float:
         """The highest, in microseconds; 0 if there is none."""
         return float(self._counts.get_max_value() / 1e3)
@@ -73,3 +78,11 @@ class Histogram:
         return [
             (each.percentile_level_iterated_to, each.value_iterated_to / 1e3) for each in points
         ]
+
+
+def joined(encoded: Iterable[str]) -> Histogram:
+    """All that some histograms hold, each in the form that `encode` gives."""
+    total = Histogram()
+    for each in encoded:
+        total.add(each)
+    return total
