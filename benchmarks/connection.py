@@ -23,7 +23,6 @@ from .load import Job, LoadError
 __all__ = ["Connection", "undisturbed"]
 
 _CHUNK = 65_536
-_PATIENCE = 10
 
 
 class _SocketTransport(asyncio.Transport):
@@ -41,10 +40,12 @@ class _SocketTransport(asyncio.Transport):
 class Connection:
     """A connection to a server, with at most one event on its way; hears from its own client."""
 
-    def __init__(self, job: Job, address: tuple[str, int], number: int = 0) -> None:
+    def __init__(
+        self, job: Job, address: tuple[str, int], number: int = 0, *, patience: float = 10.0
+    ) -> None:
         """Connect, with a WebSocket if that is the job; `number` tells the bots apart.
 
-        Raises LoadError.
+        Answers are waited for `patience` seconds each. Raises LoadError.
         """
         self.answered = 0
         """Events that have had their answer."""
@@ -54,14 +55,15 @@ class Connection:
         """What a client asks: whether it leaves it to others to send the next event."""
         self.pinged = 0
         """Pings that were answered."""
+        self._patience = patience
         self._client = job(self, bodies.first_self_id + number)
         try:
-            self._socket = socket.create_connection(address, _PATIENCE)
+            self._socket = socket.create_connection(address, patience)
         except OSError as error:
             raise LoadError(f"could not connect to {address}: {error!r}") from error
         # Time limits that the kernel keeps: Python's own would cost a system call before each read.
         self._socket.settimeout(None)
-        limit = struct.pack("@ll", _PATIENCE, 0)
+        limit = struct.pack("@ll", int(patience), int(patience % 1 * 1e6))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -95,7 +97,7 @@ class Connection:
             data = self._socket.recv(_CHUNK)
             now = time.perf_counter_ns()
         except BlockingIOError:
-            raise LoadError(f"no answer came within {_PATIENCE} s") from None
+            raise LoadError(f"no answer came within {self._patience:g} s") from None
         except OSError as error:
             self.lost(f"the server ended a connection ({error})")
         if not data:

@@ -26,9 +26,9 @@ a { color: inherit; }
 nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; list-style: none; padding: 0; }
 figure { margin: 1.5rem 0; }
 figcaption { font-weight: 600; margin-bottom: .5rem; }
-svg { display: block; width: 100%; max-width: 60rem; height: auto; }
+svg { display: block; width: 100%; min-width: 36rem; max-width: 60rem; height: auto; }
 svg * { stroke-linejoin: round; stroke-linecap: butt; }
-.table { overflow-x: auto; }
+.wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .875rem; margin: .5rem 0 1rem; }
 caption { text-align: left; color: var(--muted); padding-bottom: .25rem; }
 th, td { padding: .2rem .75rem .2rem 0; text-align: right; white-space: nowrap;
@@ -40,7 +40,7 @@ tr.ours { font-weight: 600; }
 .met { color: var(--met); font-weight: 600; }
 .not-met { color: var(--ours); font-weight: 600; }
 code { font-size: .9em; overflow-wrap: anywhere; }
-@media print { .table { overflow: visible; } }
+@media print { .wide { overflow: visible; } }
 """
 _PAGE_COLOURS = {
     "paper": ("#ffffff", "#0d1117"),
@@ -163,7 +163,8 @@ def _figures(figures: Iterable[Figure]) -> str:
 def _figure(figure: Figure) -> str:
     caption = escape(figure.caption)
     svg = figure.svg.replace("<svg", f'<svg role="img" aria-label="{caption}"', 1)
-    return f"<figure><figcaption>{caption}</figcaption>{svg}{_table(figure.table)}</figure>\n"
+    plot = f'<div class="wide">{svg}</div>'
+    return f"<figure><figcaption>{caption}</figcaption>{plot}{_table(figure.table)}</figure>\n"
 
 
 def _tables(tables: Iterable[Table]) -> str:
@@ -182,7 +183,7 @@ def _table(table: Table) -> str:
     )
     rows = "\n".join(_row(row, kinds) for row in table.rows)
     return (
-        f'<div class="table" role="region" aria-label="{escape(table.caption)}" tabindex="0">'
+        f'<div class="wide" role="region" aria-label="{escape(table.caption)}" tabindex="0">'
         f"<table><caption>{escape(table.caption)}</caption>\n"
         f"<thead><tr>{headings}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n"
     )

@@ -76,6 +76,12 @@ def _told(value: float | None, digits: int = 1) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
+def _styles(content: JSON) -> plots.Styles:
+    """One look for each server, in all plots of the page."""
+    parts = ("summary", "latency", "idle", "sizes", "connections")
+    return plots.Styles(each["subject"]["name"] for part in parts for each in content.get(part, ()))
+
+
 def targets(content: JSON) -> Table | None:
     """What was aimed at, and whether it was reached."""
     rows = []
@@ -123,7 +129,7 @@ def cpu(content: JSON) -> Iterator[Figure]:
         headings = ["server", "loop", "us/event", "lowest-highest", "events/s", "busy"]
         headings += [f"/ {name}" for name in against]
         title = f"{_job(job)}: CPU time of the server per event"
-        svg = plots.bars(f"cpu-{job}", bars, "us per event; less is better")
+        svg = plots.bars(f"cpu-{job}", bars, x="us per event; less is better")
         yield Figure(title, svg, Table(title, headings, rows))
 
 
@@ -150,7 +156,7 @@ def latency(content: JSON) -> Iterator[Figure]:
         headings = ["server", "loop", "how", "events"]
         headings += [f"{each:g} %" for each in PERCENTILES] + ["highest", "mean", "own delay"]
         title = f"{_job(job)}: latency by percentile, in microseconds"
-        svg = plots.percentiles(f"latency-{job}", panels, "us")
+        svg = plots.percentiles(f"latency-{job}", panels, _styles(content), y="us")
         yield Figure(title, svg, Table(title, headings, rows, words=3))
 
 
@@ -190,37 +196,84 @@ def memory(content: JSON) -> Figure | None:
     if not points:
         return None
     found = _medians(points)
-    drawn = [
-        plots.Line(*subject, [(0, 0), *((x, each.median) for x, each in of.items())])
-        for subject, of in found.items()
-    ]
-    title = "Idle WebSockets: memory that the server's process has more than without"
-    svg = plots.lines("memory", drawn, "idle WebSockets", "MiB")
-    return Figure(title, svg, _pivot(f"{title}, in MiB", found, lambda each: f"{each:,}"))
+    drawn = [plots.Line(each.name, each.loop, [(0, 0), *each.points]) for each in _lines(found)]
+    title = "Idle WebSockets: memory that they add to the server's process"
+    svg = plots.lines("memory", drawn, _styles(content), x="idle WebSockets", y="MiB")
+    return Figure(title, svg, _pivot(f"{title}, in MiB", found, "{:,}".format))
 
 
 def sizes(content: JSON) -> Iterator[Figure]:
     """CPU time per event against the size of its message."""
-    samples = content.get("sizes", ())
-    for job in _jobs(samples):
-        points = [
-            (_subject(each), each["size"], each["cpu"]) for each in samples if each["job"] == job
-        ]
+    for job in _jobs(content.get("sizes", ())):
         title = f"{_job(job)}: CPU time of the server per event, by the size of the event"
-        yield _against(f"sizes-{job}", title, points, "bytes", _bytes, "nbdriver")
+        found = _medians(_points(content["sizes"], job, "size"))
+        svg = plots.lines(
+            f"sizes-{job}",
+            _lines(found),
+            _styles(content),
+            x="bytes",
+            y="us per event",
+            log=True,
+            linear_through="nbdriver",
+        )
+        yield Figure(title, svg, _pivot(f"{title}, in microseconds", found, _bytes))
 
 
 def scaling(content: JSON) -> Iterator[Figure]:
     """CPU time per event against the number of connections that events come on."""
-    samples = content.get("connections", ())
-    for job in _jobs(samples):
-        points = [
-            (_subject(each), each["connections"], each["cpu"])
-            for each in samples
-            if each["job"] == job
-        ]
+    for job in _jobs(content.get("connections", ())):
         title = f"{_job(job)}: CPU time of the server per event, by the number of connections"
-        yield _against(f"connections-{job}", title, points, "connections", lambda each: f"{each:,}")
+        found = _medians(_points(content["connections"], job, "connections"))
+        svg = plots.lines(
+            f"connections-{job}",
+            _lines(found),
+            _styles(content),
+            x="connections",
+            y="us per event",
+            log=True,
+        )
+        yield Figure(title, svg, _pivot(f"{title}, in microseconds", found, "{:,}".format))
+
+
+Points = Sequence[tuple[tuple[str, str], int, float]]
+"""A server, where on the x axis, and what was measured there."""
+Medians = dict[tuple[str, str], dict[int, Spread]]
+
+
+def _points(samples: Iterable[JSON], job: str, x: str) -> Points:
+    return [(_subject(each), each[x], each["cpu"]) for each in samples if each["job"] == job]
+
+
+def _medians(points: Points) -> Medians:
+    """What was measured in all rounds, for each server and place on the x axis."""
+    values: dict[tuple[str, str], dict[int, list[float]]] = {}
+    for subject, x, y in points:
+        values.setdefault(subject, {}).setdefault(x, []).append(y)
+    return {subject: {x: spread(of[x]) for x in sorted(of)} for subject, of in values.items()}
+
+
+def _lines(found: Medians) -> list[plots.Line]:
+    return [
+        plots.Line(*subject, [(x, each.median) for x, each in of.items()])
+        for subject, of in found.items()
+    ]
+
+
+def _pivot(caption: str, found: Medians, told: Callable[[int], str]) -> Table:
+    """A row for each server, a column for each place on the x axis."""
+    columns = sorted({x for of in found.values() for x in of})
+    rows = [
+        [*subject, *(_told(of[x].median if x in of else None) for x in columns)]
+        for subject, of in found.items()
+    ]
+    return Table(caption, ["server", "loop", *map(told, columns)], rows)
+
+
+def _bytes(size: int) -> str:
+    for unit, name in ((1_000_000, "MB"), (1_000, "kB")):
+        if size >= unit:
+            return f"{size / unit:g} {name}"
+    return f"{size} B"
 
 
 def processes(content: JSON) -> Table | None:
@@ -289,50 +342,3 @@ def machine(content: JSON) -> Iterator[Table]:
 
 def _listed(versions: JSON) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
-
-
-Points = Sequence[tuple[tuple[str, str], int, float]]
-"""A server, where on the x axis, and what was measured there."""
-Medians = dict[tuple[str, str], dict[int, Spread]]
-
-
-def _against(
-    name: str,
-    title: str,
-    points: Points,
-    x: str,
-    told: Callable[[int], str],
-    linear_through: str | None = None,
-) -> Figure:
-    found = _medians(points)
-    drawn = [
-        plots.Line(*subject, [(x, each.median) for x, each in of.items()])
-        for subject, of in found.items()
-    ]
-    svg = plots.lines(name, drawn, x, "us per event", log=True, linear_through=linear_through)
-    return Figure(title, svg, _pivot(f"{title}, in microseconds", found, told))
-
-
-def _medians(points: Points) -> Medians:
-    """What was measured in all rounds, for each server and place on the x axis."""
-    values: dict[tuple[str, str], dict[int, list[float]]] = {}
-    for subject, x, y in points:
-        values.setdefault(subject, {}).setdefault(x, []).append(y)
-    return {subject: {x: spread(of[x]) for x in sorted(of)} for subject, of in values.items()}
-
-
-def _pivot(caption: str, found: Medians, told: Callable[[int], str]) -> Table:
-    """A row for each server, a column for each place on the x axis."""
-    columns = sorted({x for of in found.values() for x in of})
-    rows = [
-        [*subject, *(_told(of[x].median) if x in of else "-" for x in columns)]
-        for subject, of in found.items()
-    ]
-    return Table(caption, ["server", "loop", *map(told, columns)], rows)
-
-
-def _bytes(size: int) -> str:
-    for unit, name in ((1_000_000, "MB"), (1_000, "kB")):
-        if size >= unit:
-            return f"{size / unit:g} {name}"
-    return f"{size} B"

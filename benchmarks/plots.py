@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-__all__ = ["COLOURS", "Bar", "Line", "Panel", "bars", "lines", "percentiles"]
+__all__ = ["COLOURS", "Bar", "Line", "Panel", "Styles", "bars", "lines", "percentiles"]
 
 COLOURS = {
     "ink": ("#1f2328", "#e6edf3"),
@@ -42,7 +42,8 @@ COLOURS = {
 
 _LIGHT = {name: light for name, (light, _) in COLOURS.items()}
 _SERIES = [light for name, light in _LIGHT.items() if name.startswith("series-")]
-_MARKERS = "osD^vP"
+_MARKERS = "sD^vPX"
+_OWN_COLOURS = {"nbdriver": _LIGHT["ours"], "floor": _LIGHT["floor"]}
 _INK, _GRID = _LIGHT["ink"], _LIGHT["grid"]
 # matplotlib types the names of settings, of which a variable knows nothing.
 _STYLE: dict[Any, Any] = {
@@ -68,7 +69,7 @@ _STYLE: dict[Any, Any] = {
 }
 _WIDTH = 9.0
 #: The percentiles that the axis names, and no others.
-_PERCENTILES = (0, 50, 90, 99, 99.9, 99.99, 99.999)
+_PERCENTILES = (0, 90, 99, 99.9, 99.99, 99.999)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,28 +101,31 @@ class Bar:
     high: float
 
 
-class _Styles:
-    """What a server looks like: ours and the floor alike everywhere, the others as they come."""
+class Styles:
+    """What the servers of a run look like, in each of its plots."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        others = sorted(set(names) - {"nbdriver", "floor"})
+        others = sorted(set(names) - _OWN_COLOURS.keys())
         styles = zip(others, itertools.cycle(_SERIES), itertools.cycle(_MARKERS), strict=False)
         self._found = {name: (colour, marker) for name, colour, marker in styles}
-        self._found |= {"nbdriver": (_LIGHT["ours"], "o"), "floor": (_LIGHT["floor"], "s")}
+        self._found |= {name: (colour, "o") for name, colour in _OWN_COLOURS.items()}
 
     def colour(self, name: str) -> str:
+        """The colour of a server."""
         return self._found[name][0]
 
     def marker(self, name: str) -> str:
+        """What marks the points of a server."""
         return self._found[name][1]
 
 
 def lines(
     name: str,
     drawn: Sequence[Line],
+    styles: Styles,
+    *,
     x: str,
     y: str,
-    *,
     log: bool = False,
     linear_through: str | None = None,
 ) -> str:
@@ -133,7 +137,6 @@ def lines(
     with mpl.rc_context(_STYLE):
         figure = Figure((_WIDTH, 4.6), layout="constrained")
         axes = figure.add_subplot()
-        styles = _Styles(each.name for each in drawn)
         for each in drawn:
             _draw(axes, each, styles, markers=True)
         if log:
@@ -153,7 +156,7 @@ def lines(
         return _svg(name, figure)
 
 
-def _draw(axes: Axes, line: Line, styles: _Styles, *, markers: bool) -> None:
+def _draw(axes: Axes, line: Line, styles: Styles, *, markers: bool) -> None:
     axes.plot(
         [x for x, _ in line.points],
         [y for _, y in line.points],
@@ -169,6 +172,7 @@ def _draw(axes: Axes, line: Line, styles: _Styles, *, markers: bool) -> None:
 def _draw_linear(axes: Axes, line: Line) -> None:
     """As a line would go from its last point back, were it proportional to x."""
     (first, _), (last, height) = line.points[0], line.points[-1]
+    bottom, top = axes.get_ylim()
     axes.plot(
         [first, last],
         [height * first / last, height],
@@ -177,15 +181,15 @@ def _draw_linear(axes: Axes, line: Line) -> None:
         linestyle="dotted",
         linewidth=1.2,
     )
+    axes.set_ylim(bottom, top)
 
 
-def percentiles(name: str, panels: Sequence[Panel], y: str) -> str:
+def percentiles(name: str, panels: Sequence[Panel], styles: Styles, *, y: str) -> str:
     """Values by percentile, on an axis that gives each nine more of 99.99 % the same room."""
     with mpl.rc_context(_STYLE):
         rows = (len(panels) + 1) // 2
         columns = min(2, len(panels))
         figure = Figure((_WIDTH, 0.9 + 3.1 * rows), layout="constrained")
-        styles = _Styles(each.name for panel in panels for each in panel.lines)
         handles: dict[str, Artist] = {}
         for number, panel in enumerate(panels, 1):
             axes = figure.add_subplot(rows, columns, number)
@@ -214,7 +218,7 @@ def _percentile_axis(axes: Axes) -> None:
     axes.set_xlim(1, high)
 
 
-def bars(name: str, drawn: Sequence[Bar], x: str) -> str:
+def bars(name: str, drawn: Sequence[Bar], *, x: str) -> str:
     """Values with their spread, the lowest on top."""
     with mpl.rc_context(_STYLE):
         drawn = sorted(drawn, key=lambda each: each.value, reverse=True)
@@ -229,7 +233,7 @@ def bars(name: str, drawn: Sequence[Bar], x: str) -> str:
                 [each.value - each.low for each in drawn],
                 [each.high - each.value for each in drawn],
             ],
-            color=[_LIGHT.get(_role(each.name), _SERIES[0]) for each in drawn],
+            color=[_OWN_COLOURS.get(each.name, _SERIES[0]) for each in drawn],
             ecolor=_INK,
             error_kw={"capsize": 2, "elinewidth": 0.9},
             height=0.7,
@@ -249,10 +253,6 @@ def bars(name: str, drawn: Sequence[Bar], x: str) -> str:
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(x)
         return _svg(name, figure)
-
-
-def _role(name: str) -> str:
-    return {"nbdriver": "ours", "floor": "floor"}.get(name, "")
 
 
 def _short(value: float, _: int | None = None) -> str:
