@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from . import bodies
-from .load import Job, LoadError
+from .clients import Job
+from .load import LoadError
 
 __all__ = ["Connection", "undisturbed"]
 
@@ -26,7 +27,7 @@ _CHUNK = 65_536
 
 
 class _SocketTransport(asyncio.Transport):
-    """As much of a transport as a client of `load` asks for, on a blocking socket."""
+    """As much of a transport as a client asks for, on a blocking socket."""
 
     def __init__(self, stream: socket.socket) -> None:
         super().__init__()
@@ -56,7 +57,7 @@ class Connection:
         self.pinged = 0
         """Pings that were answered."""
         self._patience = patience
-        self._client = job(self, bodies.first_self_id + number)
+        self._client = job.client(self, bodies.first_self_id + number)
         try:
             self._socket = socket.create_connection(address, patience)
         except OSError as error:

@@ -15,11 +15,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from .clients import JOBS
 from .connection import Connection, undisturbed
 from .histogram import Histogram, joined
-from .load import JOBS, LoadError
-from .measure import ServerError, ServerProcess, Subject
+from .load import LoadError
 from .pace import Schedule, Sockets, keep_schedule, ping_pong
+from .process import ServerError, ServerProcess, Subject
 
 __all__ = ["LatencySample", "LatencySettings", "measure_address", "measure_latency"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from .histogram import PERCENTILES, joined
 from .latency import LatencySample
-from .measure import Subject
+from .process import Subject
 from .summary import Spread, spread
 
 __all__ = ["LatencyRatio", "LatencyRow", "compare_latency", "latency_tables", "summarise_latency"]

@@ -10,7 +10,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .measure import Sample, Subject
+from .measure import Sample
+from .process import Subject
 
 __all__ = ["REFERENCES", "Row", "Spread", "spread", "summarise"]
 
