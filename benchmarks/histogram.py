@@ -1,4 +1,4 @@
-"""Latencies as an HDR histogram: every one counted, each to three digits, from 1 us to ten minutes.
+"""Latencies as an HDR histogram: every one counted, each to three digits, up to ten minutes.
 
 An average hides the few that were slow, and a list of all grows with the run. A histogram whose
 buckets widen with the value keeps the tail as exactly as the middle, adds up over rounds, and is
@@ -16,7 +16,7 @@ __all__ = ["PERCENTILES", "Histogram", "joined"]
 PERCENTILES = (50.0, 75.0, 90.0, 99.0, 99.9, 99.99)
 """What is told of a distribution, beside its highest value."""
 
-_LOWEST, _HIGHEST, _DIGITS = 1_000, 600 * 10**9, 3
+_LOWEST, _HIGHEST, _DIGITS = 1, 600 * 10**9, 3
 #: Points of a curve for each halving of what remains to 100 %, as HdrHistogram's plots have them.
 _TICKS = 5
 
@@ -50,11 +50,6 @@ class Histogram:
         return int(self._counts.get_total_count())
 
     @property
-    def mean(self) -> float:
-        """The mean, in microseconds; 0 if there are none."""
-        return float(self._counts.get_mean_value() / 1e3)
-
-    @property
     def highest(self) -> float:
         """The highest, in microseconds; 0 if there is none."""
         return float(self._counts.get_max_value() / 1e3)
@@ -68,7 +63,7 @@ class Histogram:
 
         Of a thousand events, what one in ten thousand took is not known.
         """
-        told = [each for each in wanted if self.count * (100 - each) >= 100]
+        told = [each for each in wanted if round(self.count * (100 - each), 6) >= 100]
         found = self._counts.get_percentile_to_value_dict(told)
         return {f"{each:g}": found[each] / 1e3 for each in told}
 

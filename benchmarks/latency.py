@@ -84,7 +84,6 @@ class LatencySample:
             "round": self.round,
             "count": found.count,
             "percentiles": {**found.percentiles(), "100": found.highest},
-            "mean": found.mean,
             "late": {**late.percentiles(), "100": late.highest} if self.late else {},
             "hdr": self.latencies,
         }

@@ -154,7 +154,7 @@ def latency(content: JSON) -> Iterator[Figure]:
                 rows.append([*subject, how, *row])
             panels.append(plots.Panel(how, lines))
         headings = ["server", "loop", "how", "events"]
-        headings += [f"{each:g} %" for each in PERCENTILES] + ["highest", "mean", "own delay"]
+        headings += [f"{each:g} %" for each in PERCENTILES] + ["highest", "own delay"]
         title = f"{_job(job)}: latency by percentile, in microseconds"
         svg = plots.percentiles(f"latency-{job}", panels, _styles(content), y="us")
         yield Figure(title, svg, Table(title, headings, rows, words=3))
@@ -181,7 +181,6 @@ def _latencies(subject: tuple[str, str], samples: Sequence[JSON]) -> tuple[plots
         f"{total.count:,}",
         *(_told(told.get(f"{each:g}"), 0) for each in PERCENTILES),
         _told(total.highest, 0),
-        _told(total.mean, 0),
         _told(spread(late).median if late else None, 0),
     ]
 

@@ -51,6 +51,8 @@ _STYLE: dict[Any, Any] = {
     "axes.edgecolor": _GRID,
     "axes.grid": True,
     "axes.labelcolor": _INK,
+    # Also where matplotlib would take a colour of its own, as for the ends of a bar's spread.
+    "axes.prop_cycle": mpl.cycler(color=[_INK]),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlecolor": _INK,
