@@ -11,14 +11,11 @@ import asyncio
 import itertools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 from . import bodies, wire
 
-if TYPE_CHECKING:
-    from .load import Load
-
-__all__ = ["JOBS", "LARGE", "Client", "Job"]
+__all__ = ["JOBS", "LARGE", "Client", "Job", "Listener"]
 
 _MAX_HEAD = 65_536
 
@@ -26,10 +23,27 @@ LARGE = 70_000
 """The bytes of an event that is large, as one that holds a picture is."""
 
 
+class Listener(Protocol):
+    """Whom a client tells how it fares: a `load.Load`, or a `connection.Connection`."""
+
+    answered: int
+    pausing: bool
+    pinged: int
+
+    def idle(self) -> None:
+        """A connection waits for nothing."""
+
+    def fail(self, message: str) -> None:
+        """An answer is wrong."""
+
+    def lost(self, message: str) -> None:
+        """A connection is gone."""
+
+
 class Client(asyncio.Protocol, ABC):
     """One connection: sends an event, sees the answer, sends the next."""
 
-    def __init__(self, load: Load, self_id: int, job: Job) -> None:
+    def __init__(self, load: Listener, self_id: int, job: Job) -> None:
         self._load = load
         self._self_id = str(self_id)
         encoded = [
@@ -100,7 +114,7 @@ class _HTTPClient(Client):
 class _WebSocketClient(Client):
     """Sends events as frames; each has to be answered with the frame of the right API call."""
 
-    def __init__(self, load: Load, self_id: int, job: Job) -> None:
+    def __init__(self, load: Listener, self_id: int, job: Job) -> None:
         super().__init__(load, self_id, job)
         call = bodies.action("send_msg", bodies.reply(job.event(self_id, 0)), self._self_id)
         self._answer = wire.server_frame(bodies.dumps(call).encode())
@@ -178,7 +192,7 @@ class Job:
             return bodies.event(self_id, number)
         return bodies.sized_event(self_id, number, self.size)
 
-    def client(self, load: Load, self_id: int) -> Client:
+    def client(self, load: Listener, self_id: int) -> Client:
         """The protocol of one connection, with the bot of that id."""
         kind = _HTTPClient if self.kind == "http" else _WebSocketClient
         return kind(load, self_id + self.offset, self)
