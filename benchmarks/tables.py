@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from .idle import IdleRow, summarise_idle
+from .latency_summary import latency_tables
 from .measure import Sample
 from .result import Run
 from .summary import OURS, REFERENCES, Row, Spread, spread, summarise
@@ -201,6 +202,10 @@ def _wrk(run: Run) -> Iterator[Table]:
         yield "HTTP by two load generators: ours and wrk", lines
 
 
+def _latency(run: Run) -> Iterator[Table]:
+    return latency_tables(run.latency)
+
+
 def _targets(run: Run) -> Iterator[Table]:
     headings = ["what", "against", "ratio", "lowest-highest", "target", "verdict"]
     yield f"Targets, on Python {run.python}", [headings, *map(_target_cells, judge(run))]
@@ -221,6 +226,7 @@ def _target_cells(verdict: Verdict) -> list[str]:
 
 SECTIONS = {
     "figures": _events,
+    "latency": _latency,
     "sizes": _sizes,
     "scaling": _scaling,
     "idle": _idle,
