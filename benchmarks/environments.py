@@ -8,7 +8,6 @@ wheel for this Python) is told, and the run goes on without it.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -94,7 +93,7 @@ def versions(name: str, place: Path = PLACE) -> dict[str, str]:
         text=True,
         check=True,
         # Not from the project's folder, whose own metadata would be found from there.
-        cwd=os.path.abspath(os.sep),
+        cwd=place.anchor,
     )
     found: dict[str, str] = json.loads(done.stdout)
     return {"Python": platform.python_version()} | dict(sorted(found.items(), key=_folded))

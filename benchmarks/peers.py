@@ -128,40 +128,48 @@ async def aiohttp(tally: Tally, port: int) -> AsyncIterator[Started]:
         await runner.cleanup()
 
 
-@asynccontextmanager
-async def picows(tally: Tally, port: int) -> AsyncIterator[Started]:
-    """picows, a WebSocket server alone, with the work in its listener."""
-    import picows as library
+def picows(*, use_aiofastnet: bool = True) -> Serving:
+    """picows, a WebSocket server alone, with the work in its listener.
 
-    text = library.WSMsgType.TEXT
+    Where aiofastnet is installed, which it asks for, it has transports in C and not the loop's.
+    """
 
-    class Listener(library.WSListener):  # type: ignore[misc]  # picows has no types where mypy runs
-        def __init__(self, self_id: str) -> None:
-            super().__init__()
-            self._self_id = self_id
+    @asynccontextmanager
+    async def serve(tally: Tally, port: int) -> AsyncIterator[Started]:
+        import picows as library
 
-        def on_ws_frame(self, transport: Any, frame: Any) -> None:
-            if frame.msg_type == text:
-                event = loads(frame.get_payload_as_utf8_text())
-                if isinstance(event, dict):
-                    tally.events += 1
-                    called = bodies.action("send_msg", bodies.reply(event), self._self_id)
-                    transport.send(text, dumps(called).encode())
-            elif frame.msg_type == library.WSMsgType.CLOSE:
-                transport.send_close(frame.get_close_code(), frame.get_close_message())
-                transport.disconnect()
+        text, close = library.WSMsgType.TEXT, library.WSMsgType.CLOSE
 
-    def admit(request: Any) -> Any:
-        self_id = request.headers.get("X-Self-ID", "")
-        authorization = request.headers.get("Authorization", "").encode("latin-1")
-        status = bodies.refusal(self_id, authorization)
-        if status is None and request.path != b"/onebot/ws":
-            status = 404
-        if status is None:
-            return Listener(self_id)
-        refused = library.WSUpgradeResponse.create_error_response(status)
-        return library.WSUpgradeResponseWithListener(refused, None)
+        # Its types are not there where this is checked, so its class is anything to mypy.
+        class Listener(library.WSListener):  # type: ignore[misc]
+            def __init__(self, self_id: str) -> None:
+                super().__init__()
+                self._self_id = self_id
 
-    server = await library.ws_create_server(admit, HOST, port, backlog=2048)
-    async with server:
-        yield Started(server.sockets[0].getsockname()[1])
+            def on_ws_frame(self, transport: Any, frame: Any) -> None:
+                if frame.msg_type == text:
+                    event = loads(frame.get_payload_as_utf8_text())
+                    if isinstance(event, dict):
+                        tally.events += 1
+                        called = bodies.action("send_msg", bodies.reply(event), self._self_id)
+                        transport.send(text, dumps(called))
+                elif frame.msg_type == close:
+                    transport.send_close(frame.get_close_code(), frame.get_close_message())
+                    transport.disconnect()
+
+        def admit(request: Any) -> Any:
+            self_id = request.headers.get("X-Self-ID", "")
+            authorization = request.headers.get("Authorization", "").encode("latin-1")
+            status = bodies.refusal(self_id, authorization)
+            if status is None and request.path == b"/onebot/ws":
+                return Listener(self_id)
+            refused = library.WSUpgradeResponse.create_error_response(status or 404)
+            return library.WSUpgradeResponseWithListener(refused, None)
+
+        server = await library.ws_create_server(
+            admit, HOST, port, use_aiofastnet=use_aiofastnet, backlog=2048
+        )
+        async with server:
+            yield Started(server.sockets[0].getsockname()[1])
+
+    return serve

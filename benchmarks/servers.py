@@ -78,7 +78,8 @@ SERVERS: dict[str, Entry] = {
     "hypercorn": Entry(peers.hypercorn, "hypercorn"),
     "aiohttp": Entry(peers.aiohttp, "aiohttp"),
     "granian": Entry(granian, "granian"),
-    "picows": Entry(peers.picows, "picows", _WEBSOCKET),
+    "picows": Entry(peers.picows(), "picows", _WEBSOCKET),
+    "picows-loop": Entry(peers.picows(use_aiofastnet=False), "picows", _WEBSOCKET),
     "nonebot-fastapi": Entry(nonebot("fastapi"), "nonebot"),
     "nonebot-quart": Entry(nonebot("quart"), "nonebot"),
 }
