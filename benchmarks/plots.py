@@ -15,10 +15,11 @@ from io import StringIO
 from typing import Any
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 __all__ = ["COLOURS", "Bar", "Line", "Panel", "Styles", "bars", "lines", "percentiles"]
 
@@ -52,7 +53,7 @@ _STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "axes.labelcolor": _INK,
     # Also where matplotlib would take a colour of its own, as for the ends of a bar's spread.
-    "axes.prop_cycle": mpl.cycler(color=[_INK]),
+    "axes.prop_cycle": cycler(color=[_INK]),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlecolor": _INK,
@@ -66,10 +67,14 @@ _STYLE: dict[Any, Any] = {
     "lines.markersize": 4.5,
     "svg.fonttype": "none",
     "text.color": _INK,
+    "text.parse_math": False,
     "xtick.color": _INK,
     "ytick.color": _INK,
 }
 _WIDTH = 9.0
+_LEGEND_COLUMNS = 4
+#: How far apart the ends of a logarithmic axis may be to name more than powers of ten.
+_FEW = 300
 #: The percentiles that the axis names, and no others.
 _PERCENTILES = (0, 90, 99, 99.9, 99.99, 99.999)
 
@@ -137,13 +142,13 @@ def lines(
     is drawn that grows as fast as x. `name` is the drawing's own on its page, here and below.
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure((_WIDTH, 4.6), layout="constrained")
+        figure = Figure((_WIDTH, max(4.6, 0.6 + 0.22 * len(drawn))), layout="constrained")
         axes = figure.add_subplot()
         for each in drawn:
             _draw(axes, each, styles, markers=True)
         if log:
             axes.set_xscale("log")
-            axes.set_yscale("log")
+            _log_y(axes)
         else:
             axes.set_xlim(left=0)
             axes.set_ylim(bottom=0)
@@ -171,6 +176,15 @@ def _draw(axes: Axes, line: Line, styles: Styles, *, markers: bool) -> None:
     )
 
 
+def _log_y(axes: Axes) -> None:
+    """A logarithmic axis that also names numbers between the powers of ten, if those are few."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if high / low < _FEW:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def _draw_linear(axes: Axes, line: Line) -> None:
     """As a line would go from its last point back, were it proportional to x."""
     (first, _), (last, height) = line.points[0], line.points[-1]
@@ -191,7 +205,9 @@ def percentiles(name: str, panels: Sequence[Panel], styles: Styles, *, y: str) -
     with mpl.rc_context(_STYLE):
         rows = (len(panels) + 1) // 2
         columns = min(2, len(panels))
-        figure = Figure((_WIDTH, 0.9 + 3.1 * rows), layout="constrained")
+        names = {(each.name, each.loop) for panel in panels for each in panel.lines}
+        height = 0.6 + 3.1 * rows + 0.25 * len(names) / _LEGEND_COLUMNS
+        figure = Figure((_WIDTH, height), layout="constrained")
         handles: dict[str, Artist] = {}
         for number, panel in enumerate(panels, 1):
             axes = figure.add_subplot(rows, columns, number)
@@ -199,13 +215,12 @@ def percentiles(name: str, panels: Sequence[Panel], styles: Styles, *, y: str) -
                 _draw(axes, each, styles, markers=False)
             _percentile_axis(axes)
             axes.set_title(panel.title)
-            axes.set_yscale("log")
+            _log_y(axes)
             axes.yaxis.set_major_formatter(FuncFormatter(_short))
-            axes.yaxis.set_minor_formatter(NullFormatter())
             axes.set_ylabel(y)
             for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
                 handles.setdefault(label, handle)
-        figure.legend(handles.values(), handles, loc="outside lower center", ncols=4)
+        figure.legend(handles.values(), handles, loc="outside lower center", ncols=_LEGEND_COLUMNS)
         return _svg(name, figure)
 
 
