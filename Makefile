@@ -25,7 +25,7 @@ guest_modules := $(subst /,.,$(patsubst %.py,%,$(patsubst %/__init__.py,%,$(wild
 .DELETE_ON_ERROR:
 # Targets share environments, and pip does not share.
 .NOTPARALLEL:
-.PHONY: help run test lint types coverage check format stress fuzz bench hosts proxies autobahn autobahn-full clean
+.PHONY: help run test lint types coverage check format stress fuzz bench bench-quick hosts proxies autobahn autobahn-full clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -59,8 +59,11 @@ format: $(VENV)/.test ## put the style right where that can be done for you
 stress: $(VENV)/.test ## end the server at random moments under load (ARGS='--seed 17' to repeat one)
 	@cd tests && PYTHONPATH=$(CURDIR):. $(abspath $(python)) -m stress.run $(ARGS)
 
-bench: $(BENCH_VENV)/.bench ## measure the CPU time per event, beside uvicorn (ARGS=--quick for a first look)
+bench: $(BENCH_VENV)/.bench ## measure what an event costs, beside its peers, in a quarter of an hour
 	@$(bench_python) -m benchmarks $(ARGS)
+
+bench-quick: $(BENCH_VENV)/.bench ## take a first look at the same, in two minutes
+	@$(bench_python) -m benchmarks --quick $(ARGS)
 
 fuzz: $(FUZZ_VENV)/.fuzz ## look for inputs that break something, for a minute (ARGS='--seconds 3600' for longer)
 	@PYTHONPATH=tests $(fuzz_python) -m fuzz $(ARGS)

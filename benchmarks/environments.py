@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["OWN", "InstallError", "interpreter", "prepare", "versions"]
+__all__ = ["OWN", "InstallError", "interpreter", "prepare", "run_command", "versions"]
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = Path(__file__).resolve().parent / "requirements"
@@ -48,10 +48,12 @@ def prepare(
     *,
     place: Path = PLACE,
     requirements: Path = REQUIREMENTS,
+    run: Callable[[list[str]], None] | None = None,
 ) -> None:
     """Make an environment, unless it stands and was made from the same requirements.
 
-    `say` is told before something is done that takes long. Raises InstallError.
+    `say` is told before something is done that takes long, and `run` does it; by default that is
+    `run_command`. Raises InstallError.
     """
     if name == OWN:
         return
@@ -63,10 +65,11 @@ def prepare(
     if stamp.exists() and stamp.read_text(encoding="utf-8") == made_from:
         return
     say(f"Making the environment of {name} (once) ...")
-    _run([_base_python(), "-m", "venv", "--clear", str(home)])
+    run = run or run_command
+    run([_base_python(), "-m", "venv", "--clear", str(home)])
     pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]
     # A peer that has to be compiled would need compilers that are not ours to ask for.
-    _run([*pip, "--only-binary=:all:", "--requirement", str(wanted)])
+    run([*pip, "--only-binary=:all:", "--requirement", str(wanted)])
     stamp.write_text(made_from, encoding="utf-8")
 
 
@@ -75,7 +78,8 @@ def _base_python() -> str:
     return str(Path(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}"))
 
 
-def _run(command: list[str]) -> None:
+def run_command(command: list[str]) -> None:
+    """Run a command that says nothing unless it fails. Raises InstallError with the reason."""
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )

@@ -15,7 +15,14 @@ from .load import Load, LoadError
 from .process import ServerError, ServerProcess, Subject
 from .servers import SERVERS
 
-__all__ = ["PACKAGES", "ImportSample", "StartSample", "measure_imports", "measure_start"]
+__all__ = [
+    "PACKAGES",
+    "ImportSample",
+    "StartSample",
+    "import_cost",
+    "measure_imports",
+    "measure_start",
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -61,13 +68,17 @@ class ImportSample:
 async def measure_imports(number: int, environments: Sequence[str]) -> list[ImportSample]:
     """Import each package once, if its environment is among those. Raises ServerError."""
     return [
-        ImportSample(number, name, *await _import(interpreter(environment), modules.split()))
+        ImportSample(number, name, *await import_cost(interpreter(environment), modules.split()))
         for name, (environment, modules) in PACKAGES.items()
         if environment in environments
     ]
 
 
-async def _import(python: Path, modules: list[str]) -> tuple[int, int]:
+async def import_cost(python: Path, modules: list[str]) -> tuple[int, int]:
+    """What an import takes there beyond `import asyncio`: CPU time and time, in nanoseconds.
+
+    Raises ServerError.
+    """
     process = await asyncio.create_subprocess_exec(
         *(str(python), "-c", _SCRIPT.format(modules=", ".join(modules))),
         cwd=ROOT,
