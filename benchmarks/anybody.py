@@ -23,6 +23,7 @@ from wsproto import events as ws_events
 
 from . import bodies, wire
 from .cpu import process_clock, resident
+from .histogram import Histogram
 from .load import LoadError
 
 __all__ = ["Anybody", "Outcome", "measure_anybody"]
@@ -52,7 +53,8 @@ class Anybody:
 class Outcome:
     """What was found; times in seconds."""
 
-    events: int
+    took: Histogram
+    """How long each event took until its answer was there."""
     wall: float
     server_cpu: float | None
     """CPU time of its process, if that was told; of its children nothing is known."""
@@ -60,9 +62,18 @@ class Outcome:
     resident: int | None
     """The memory that its process has resident at the end, in bytes."""
 
+    @property
+    def events(self) -> int:
+        """How many were answered."""
+        return self.took.count
+
     def text(self) -> str:
         """Some lines to read."""
         lines = [f"{self.events:,} events in {self.wall:.2f} s: {self.events / self.wall:,.0f}/s"]
+        median, p99, highest = self.took.at(50), self.took.at(99), self.took.highest
+        lines.append(
+            f"from event to answer: median {median:,.0f} us, p99 {p99:,.0f}, highest {highest:,.0f}"
+        )
         if self.server_cpu is not None:
             each, part = self.server_cpu / self.events * 1e6, self.server_cpu / self.wall
             lines.append(f"CPU time of its process: {each:.1f} us/event, {part:.0%} of a core")
@@ -114,10 +125,11 @@ class _Talk(asyncio.Protocol, ABC):
         """The answer to the last event has come, or there was none yet."""
         event = bodies.event(self._self_id, self._sent)
         self._sent += 1
+        self._began = time.perf_counter_ns()
         self._send(bodies.dumps(event).encode())
 
     def _answered(self) -> None:
-        self._crowd.answered += 1
+        self._crowd.took.append(time.perf_counter_ns() - self._began)
         if not self._crowd.ending:
             self._next()
 
@@ -209,7 +221,8 @@ class _Crowd:
     """All connections to the server."""
 
     def __init__(self, anybody: Anybody) -> None:
-        self.answered = 0
+        self.took: list[int] = []
+        """What each answered event took, in nanoseconds."""
         self.ending = False
         self.address = anybody.address
         self.path = anybody.path or _PATHS[anybody.job]
@@ -254,11 +267,13 @@ async def measure_anybody(anybody: Anybody) -> Outcome:
                 make = partial(kind, crowd, number)
                 talks.append((await loop.create_connection(make, *anybody.address))[1])
         await crowd.wait(anybody.warm_up)
-        before = crowd.answered, time.monotonic(), time.process_time(), clock and clock()
+        crowd.took.clear()
+        before = time.monotonic(), time.process_time(), clock and clock()
         await crowd.wait(anybody.seconds)
-        events = crowd.answered - before[0]
-        wall, generator = time.monotonic() - before[1], time.process_time() - before[2]
-        cpu = (clock() - (before[3] or 0)) / 1e9 if clock else None
+        took = Histogram()
+        took.record(crowd.took)
+        wall, generator = time.monotonic() - before[0], time.process_time() - before[1]
+        cpu = (clock() - (before[2] or 0)) / 1e9 if clock else None
     except (OSError, TimeoutError) as error:
         raise LoadError(f"could not connect to {anybody.address}: {error!r}") from error
     finally:
@@ -266,8 +281,8 @@ async def measure_anybody(anybody: Anybody) -> Outcome:
         for talk in talks:
             talk.transport.abort()
         await asyncio.sleep(0)
-    if not events:
+    if not took.count:
         raise LoadError(
             "no event was answered; over a WebSocket the bot has to answer each with an API call"
         )
-    return Outcome(events, wall, cpu, generator, resident(anybody.pid) if anybody.pid else None)
+    return Outcome(took, wall, cpu, generator, resident(anybody.pid) if anybody.pid else None)
