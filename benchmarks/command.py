@@ -23,7 +23,7 @@ _QUICK = Settings(
     idle=1_000,
     rest=1.0,
     scale=(1, 100, 1_000),
-    starts=7,
+    starts=5,
     rates=(),
 )
 _JUDGED = ("floor", "uvicorn-httptools", "uvicorn-sansio", "aiohttp", "picows")

@@ -23,7 +23,7 @@ __all__ = ["Entrant", "Sample", "Settings", "measure_round", "measure_turns"]
 class Settings:
     """How it is measured; times in seconds."""
 
-    rounds: int = 5
+    rounds: int = 4
     seconds: float = 0.6
     """How long each server is measured in a round, in turns of `turn`."""
     turn: float = 0.1
@@ -31,7 +31,7 @@ class Settings:
     connections: int = 32
     idle: int = 10_000
     """How many WebSockets without events are held beside them, by the job of that name."""
-    rest: float = 10.0
+    rest: float = 5.0
     """How long it is measured what those cost if there are no events at all."""
     sizes: tuple[int, ...] = (100, 1_000, 10_000, 100_000, 1_000_000)
     """The bytes of an event, for the cost against its size."""
@@ -39,7 +39,7 @@ class Settings:
     """The connections with events on them, for the cost against their number."""
     rates: tuple[int, ...] = (1_000, 2_000, 4_000)
     """Events per second at which latency is measured, beside one event after the other."""
-    starts: int = 15
+    starts: int = 10
     """How often a package is imported, in processes of their own."""
 
 
