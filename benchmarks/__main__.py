@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import archive, environments, machine, report
+from . import archive, environments, machine, page, report
 from .anybody import Anybody, measure_anybody
 from .command import Choice, choose, parser
 from .load import LoadError
@@ -73,7 +73,11 @@ def _anybody(arguments: argparse.Namespace) -> int:
 
 def _report(run: Run, arguments: argparse.Namespace, results: Path, docs: Path) -> int:
     print(f"\n{report.text(run)}\n")
-    _say(f"Everything that was measured: {_shown(archive.write_json(run, results))}")
+    path = archive.write_json(run, results)
+    html = path.with_suffix(".html")
+    page.write_page(archive.as_json(run), html)
+    _say(f"Everything that was measured: {_shown(path)}")
+    _say(f"The same as a page with plots: {_shown(html)}")
     if arguments.write_docs and not run.failures:
         report.write_docs(run, docs)
         _say(f"The tables are in {_shown(docs)}")

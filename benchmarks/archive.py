@@ -55,6 +55,7 @@ def as_json(run: Run) -> dict[str, Any]:
             for each in run.starts
         ],
         "wrk": [asdict(each) | _subject(each.subject) for each in run.wrk],
+        "latency": [each.as_json() for each in run.latency],
         "targets": [asdict(each) for each in judge(run)],
     }
 

@@ -17,7 +17,14 @@ __all__ = ["JOBS", "PEERS", "Choice", "choose", "parser"]
 PEERS = tuple(name for name in SERVERS if name != OURS)
 
 _QUICK = Settings(
-    rounds=3, seconds=0.3, warm_up=0.1, idle=1_000, rest=1.0, scale=(1, 100, 1_000), starts=7
+    rounds=3,
+    seconds=0.3,
+    warm_up=0.1,
+    idle=1_000,
+    rest=1.0,
+    scale=(1, 100, 1_000),
+    starts=7,
+    rates=(),
 )
 _JUDGED = ("floor", "uvicorn-httptools", "uvicorn-sansio", "aiohttp", "picows")
 """The peers that a target names."""
@@ -43,12 +50,14 @@ class Choice:
 
 
 _UVLOOP = ("uvloop",)
+_WAITED_FOR = ("floor", "uvicorn-httptools", "uvicorn-sansio", "hypercorn", "aiohttp")
 _STARTING = ("floor", "uvicorn-h11", "uvicorn-httptools", "hypercorn", "aiohttp", "granian")
 
 JOBS = {
     "http": Choice(),
     "websocket": Choice(),
     "large": Choice(_JUDGED[1:], loops=_UVLOOP, rounds=3),
+    "latency": Choice(_WAITED_FOR, loops=_UVLOOP, rounds=2),
     "sizes": Choice(_JUDGED[1:], loops=_UVLOOP, rounds=2, quick=False),
     "scaling": Choice(("floor",), loops=_UVLOOP, rounds=2, quick=False),
     "idle": Choice(("floor", "uvicorn-sansio", "aiohttp", "picows"), loops=_UVLOOP, rounds=1),
@@ -148,6 +157,7 @@ def choose(arguments: argparse.Namespace) -> tuple[Settings, dict[str, Choice]]:
         if arguments.quick and not (default.quick or arguments.only):
             continue
         known = [peer for peer in default.peers if peer in _JUDGED or not arguments.quick]
+        known = list(default.peers) if name == "latency" else known
         jobs[name] = Choice(
             arguments.peers or known,
             loops=arguments.loops or default.loops,

@@ -37,6 +37,8 @@ class Settings:
     """The bytes of an event, for the cost against its size."""
     scale: tuple[int, ...] = (1, 100, 1_000, 10_000)
     """The connections with events on them, for the cost against their number."""
+    rates: tuple[int, ...] = (1_000, 2_000, 4_000)
+    """Events per second at which latency is measured, beside one event after the other."""
     starts: int = 15
     """How often a package is imported, in processes of their own."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Literal
@@ -73,6 +74,8 @@ async def hypercorn(tally: Tally, port: int) -> AsyncIterator[Started]:
     config = Config()
     config.bind = [f"fd://{listening.detach()}"]
     config.keep_alive_timeout = 75
+    # By default it ends a connection after a thousand requests, as nobody else does.
+    config.keep_alive_max_requests = sys.maxsize
     config.loglevel = "WARNING"
     ending = asyncio.Event()
     app: Any = BareApp(tally)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from .command import Choice
 from .environments import interpreter
 from .idle import measure_idle
+from .latency import LatencySettings, measure_latency
 from .measure import Sample, Settings, measure_round
 from .process import Launch, Subject
 from .result import Run
@@ -88,6 +89,29 @@ def _event(run: Run, number: int, name: str, subjects: Sequence[Subject]) -> Ste
 def _told(samples: Sequence[Sample]) -> str:
     own = [each for each in samples if each.subject.name == OURS]
     return f"{OURS} " + ", ".join(f"{each.cpu:.1f} us on {each.subject.loop}" for each in own)
+
+
+def _latency(run: Run, number: int, subjects: Sequence[Subject]) -> list[Step]:
+    settings = run.settings
+    latency = LatencySettings(
+        seconds=settings.seconds, warm_up=settings.warm_up, rates=settings.rates
+    )
+
+    def step(kind: str) -> Step:
+        own = _entered(subjects, kind)
+
+        async def measure() -> str:
+            taken = await measure_latency(number, kind, own, latency)
+            run.latency += taken
+            closed = [each for each in taken if _ours(each.subject) and each.rate is None]
+            return f"{OURS} " + ", ".join(
+                f"{each.histogram.at(50):.0f} us on {each.subject.loop}" for each in closed
+            )
+
+        seconds = settings.seconds * (1 + len(settings.rates)) + settings.warm_up + _START
+        return Step(f"latency, {kind}", len(own) * seconds, measure)
+
+    return [step("http"), step("websocket")]
 
 
 def _sizes(run: Run, number: int, subjects: Sequence[Subject]) -> list[Step]:
@@ -203,6 +227,7 @@ _JOBS: dict[str, Callable[[Run, int, Sequence[Subject]], list[Step]]] = {
     "http": _events("http"),
     "websocket": _events("websocket"),
     "large": _events("http-70kB", "websocket-70kB"),
+    "latency": _latency,
     "sizes": _sizes,
     "scaling": _scaling,
     "idle": _idle,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .result import Run
-from .tables import Table, sections
+from .tables import Table, sections, words
 from .targets import NOT_MEASURED, judge
 
 __all__ = ["in_docs", "text", "write_docs"]
@@ -33,10 +33,11 @@ def text(run: Run) -> str:
 def _aligned(lines: Sequence[Sequence[str]]) -> str:
     """Columns under one another: words to the left, figures to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    left = words(lines[0])
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if index < 2 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+            cell.ljust(width) if is_word else cell.rjust(width)
+            for cell, width, is_word in zip(line, widths, left, strict=True)
         ).rstrip()
         for line in lines
     )
@@ -66,7 +67,7 @@ def _origin(run: Run) -> str:
 def _markdown(table: Table) -> Iterator[str]:
     title, (headings, *rows) = table
     yield from (f"**{title}**", "", f"| {' | '.join(headings)} |")
-    yield "|---|---|" + "---:|" * (len(headings) - 2)
+    yield "".join("|---" if is_word else "|---:" for is_word in words(headings)) + "|"
     for row in rows:
         yield f"| {' | '.join(row)} |"
     yield ""

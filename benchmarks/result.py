@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from .idle import IdleSample
+from .latency import LatencySample
 from .measure import Sample, Settings
 from .scaling import ProcessSample
 from .starting import ImportSample, StartSample
@@ -36,6 +37,7 @@ class Run:
     imports: list[ImportSample] = field(default_factory=list)
     starts: list[StartSample] = field(default_factory=list)
     wrk: list[WrkSample] = field(default_factory=list)
+    latency: list[LatencySample] = field(default_factory=list)
 
     @property
     def python(self) -> str:

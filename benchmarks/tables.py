@@ -1,6 +1,6 @@
 """What was measured as tables: lines of cells, the headings first, for a terminal or for the docs.
 
-The first two cells of a line are words, all others figures.
+The first two cells of a line are words, and so are verdicts and notes; all others are figures.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from .idle import IdleRow, summarise_idle
+from .latency_summary import latency_tables
 from .measure import Sample
 from .result import Run
 from .summary import OURS, REFERENCES, Row, Spread, spread, summarise
 from .targets import Verdict, judge
 
-__all__ = ["SECTIONS", "TITLES", "Table", "sections"]
+__all__ = ["SECTIONS", "TITLES", "Table", "sections", "words"]
 
 Table = tuple[str, list[list[str]]]
 """A title, and lines of cells."""
@@ -26,6 +27,13 @@ TITLES = {
     "websocket-70kB": "WebSocket: an event of 70 kB as a frame, answered by a short API call",
 }
 _KINDS = {"http": "HTTP", "websocket": "WebSocket"}
+
+
+def words(headings: Sequence[str]) -> list[bool]:
+    """For each column whether it holds words, which stand to the left."""
+    return [
+        place < 2 or heading in ("verdict", "note", "job") for place, heading in enumerate(headings)
+    ]
 
 
 def sections(run: Run) -> Iterator[tuple[str, list[Table]]]:
@@ -201,8 +209,12 @@ def _wrk(run: Run) -> Iterator[Table]:
         yield "HTTP by two load generators: ours and wrk", lines
 
 
+def _latency(run: Run) -> Iterator[Table]:
+    return latency_tables(run.latency)
+
+
 def _targets(run: Run) -> Iterator[Table]:
-    headings = ["what", "against", "ratio", "lowest-highest", "target", "verdict"]
+    headings = ["what", "against", "ratio", "lowest-highest", "target", "verdict", "note"]
     yield f"Targets, on Python {run.python}", [headings, *map(_target_cells, judge(run))]
 
 
@@ -215,12 +227,14 @@ def _target_cells(verdict: Verdict) -> list[str]:
         _ratio(ratio),
         f"{ratio.low:.2f}-{ratio.high:.2f}" if ratio else "-",
         f"{sign} {verdict.target:.2f}",
-        f"{verdict.verdict} ({verdict.note})" if verdict.note else verdict.verdict,
+        verdict.verdict,
+        verdict.note,
     ]
 
 
 SECTIONS = {
     "figures": _events,
+    "latency": _latency,
     "sizes": _sizes,
     "scaling": _scaling,
     "idle": _idle,

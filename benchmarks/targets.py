@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .clients import LARGE
+from .latency_summary import compare_latency
 from .measure import Sample
+from .process import Subject
 from .result import Run
 from .summary import FLOOR, OURS, Spread, spread
 
@@ -41,9 +43,9 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The ratios of the rounds, if any, and what has to be known about them."""
+    """The spread of the rounds' ratios, if any, and what has to be known about them."""
 
-    ratios: Sequence[float]
+    ratio: Spread | None
     note: str = ""
     decides: bool = True
 
@@ -61,7 +63,7 @@ class Target:
     def judge(self, run: Run) -> Verdict:
         """What the run has found."""
         found = self.find(run)
-        ratio = spread(found.ratios) if found.ratios else None
+        ratio = found.ratio
         if ratio is None:
             verdict = NOT_MEASURED
         elif self._holds(ratio.median):
@@ -81,18 +83,22 @@ def judge(run: Run) -> list[Verdict]:
     return [target.judge(run) for target in TARGETS]
 
 
+def _found(ratios: Sequence[float], note: str = "", *, decides: bool = True) -> Found:
+    return Found(spread(ratios), note, decides) if ratios else Found(None)
+
+
 def _over(own: Series, others: Mapping[str, Series]) -> Found:
     """Our figure over the best of the others', round by round; those that are missing are named."""
     there = {name: series for name, series in others.items() if series}
     if not there:
-        return Found([])
+        return Found(None)
     ratios = []
     for number, figure in own.items():
         figures = [series[number] for series in there.values() if number in series]
         if figures:
             ratios.append(figure / min(figures))
     absent = [name for name in others if name not in there]
-    return Found(ratios, f"without {', '.join(absent)}" if ratios and absent else "")
+    return _found(ratios, f"without {', '.join(absent)}" if absent else "")
 
 
 def _cpu(samples: Iterable[Sample], job: str, name: str, loop: str) -> Series:
@@ -113,6 +119,17 @@ def _event(job: str, loop: str, *peers: str, peers_loop: str = "uvloop") -> Call
     return find
 
 
+def _latency(job: str, percentile: float) -> Callable[[Run], Found]:
+    """Latency on one connection over that of the best of the peers."""
+
+    def find(run: Run) -> Found:
+        peers = [Subject(name, "uvloop") for name in _WAITED_FOR]
+        found = compare_latency(run.latency, job, Subject(OURS, "uvloop"), peers, percentile)
+        return Found(found.ratio, f"the best is {found.peer.name}") if found else Found(None)
+
+    return find
+
+
 def _idle_memory(run: Run) -> Found:
     def kib(name: str) -> Series:
         return {
@@ -122,7 +139,7 @@ def _idle_memory(run: Run) -> Found:
         }
 
     found = _over(kib(OURS), {"aiohttp": kib("aiohttp")})
-    return Found(found.ratios, _kib_note(kib(OURS), kib("aiohttp")) if found.ratios else "")
+    return Found(found.ratio, _kib_note(kib(OURS), kib("aiohttp")) if found.ratio else "")
 
 
 def _kib_note(own: Series, other: Series) -> str:
@@ -153,7 +170,7 @@ def _connections(job: str) -> Callable[[Run], Found]:
                 ratios.append(costs[dearest] / costs[1])
                 worst.add(dearest)
         note = f"dearest with {', '.join(f'{count:,}' for count in sorted(worst))}"
-        return Found(ratios, note if ratios else "")
+        return _found(ratios, note)
 
     return find
 
@@ -169,9 +186,9 @@ def _processes(run: Run) -> Found:
     both = [pair for pair in pairs.values() if 1 in pair and 2 in pair]
     ratios = [pair[2][0] / pair[1][0] for pair in both]
     if not ratios or not full:
-        return Found(ratios)
+        return _found(ratios)
     alone = statistics.median(2 * pair[1][1] / pair[2][1] for pair in both)
-    return Found(
+    return _found(
         ratios,
         "the generator or the machine was the limit; by CPU time per event, two cores of their own"
         f" would carry {alone:.2f} times as much",
@@ -192,11 +209,12 @@ def _linear(run: Run) -> Found:
             small, middle, large = sizes
             before = (costs[middle] - costs[small]) / (middle - small)
             ratios.append((costs[large] - costs[middle]) / (large - middle) / before)
-    return Found(ratios)
+    return _found(ratios)
 
 
 _HTTPTOOLS = "uvicorn-httptools on uvloop"
 _BETTER = "the better of aiohttp and uvicorn-sansio on uvloop"
+_WAITED_FOR = ("uvicorn-httptools", "uvicorn-sansio", "hypercorn", "aiohttp")
 _UNMASK_IN_C = ("aiohttp", "uvicorn-sansio")
 
 TARGETS = [
@@ -222,6 +240,16 @@ TARGETS = [
         _BETTER,
         1.7,
         _event("websocket-70kB", "uvloop", *_UNMASK_IN_C),
+    ),
+    *(
+        Target(
+            f"latency on one connection, {title}, {spoken}",
+            "the best of uvicorn, hypercorn and aiohttp on uvloop",
+            0.9,
+            _latency(job, percentile),
+        )
+        for job, title in (("http", "HTTP"), ("websocket", "WebSocket"))
+        for percentile, spoken in ((50, "median"), (99, "p99"))
     ),
     Target("memory of an idle WebSocket, uvloop", "aiohttp on uvloop", 0.4, _idle_memory),
     Target(
