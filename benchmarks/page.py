@@ -6,6 +6,7 @@ Each plot has its figures in a table beside it, for whoever does not see it or w
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from html import escape
 from pathlib import Path
 
@@ -34,7 +35,7 @@ caption { text-align: left; color: var(--muted); padding-bottom: .25rem; }
 th, td { padding: .2rem .75rem .2rem 0; text-align: right; white-space: nowrap;
   vertical-align: top; border-bottom: 1px solid var(--grid); font-variant-numeric: tabular-nums; }
 .word { text-align: left; }
-.text { text-align: left; white-space: normal; min-width: 12rem; }
+.text { text-align: left; white-space: normal; min-width: 11rem; }
 tbody th { font-weight: inherit; }
 tr.ours { font-weight: 600; }
 .met { color: var(--met); font-weight: 600; }
@@ -52,8 +53,9 @@ _INTRODUCTION = (
     " its peers and the floor, a bare protocol that answers constant bytes. All servers did the"
     " same work in turns on the same machine, and every answer was checked."
 )
-_PROSE = ("note", "versions", "why")
-"""Headings of columns whose cells are sentences or lists."""
+_PROSE = ("what", "against", "note", "versions", "which", "why")
+"""Headings of columns whose cells are sentences or lists, and may take several lines."""
+
 _SECTIONS = {
     "targets": ("Targets", ""),
     "cpu": (
@@ -102,6 +104,7 @@ def page(content: JSON) -> str:
         for name, title, inner in sections
     )
     python = f" on Python {escape(content['python'])}" if content.get("python") else ""
+    began = f"{datetime.fromisoformat(content['began']):%Y-%m-%d %H:%M %Z}"
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -115,7 +118,7 @@ def page(content: JSON) -> str:
 <main>
 <h1>What an event costs{python}</h1>
 <p>{escape(_INTRODUCTION)}</p>
-<p>By <code>{escape(content["command"])}</code>, begun {escape(content["began"])}.</p>
+<p>By <code>{escape(content["command"])}</code>, begun {escape(began)}.</p>
 <nav aria-label="Sections"><ul>{links}</ul></nav>
 {body}</main>
 </body>
@@ -173,15 +176,16 @@ def _tables(tables: Iterable[Table]) -> str:
 
 def _table(table: Table) -> str:
     """A table that a screen reader can follow, and that scrolls by itself where it is too wide."""
-    kinds = ["word" if place < table.words else "" for place in range(len(table.headings))]
     kinds = [
-        "text" if name == "note" else kind for name, kind in zip(table.headings, kinds, strict=True)
+        "text" if name in _PROSE else "word" if place < table.words else ""
+        for place, name in enumerate(table.headings)
     ]
     headings = "".join(
         f'<th scope="col"{_class(kind)}>{escape(name)}</th>'
         for name, kind in zip(table.headings, kinds, strict=True)
     )
-    rows = "\n".join(_row(row, kinds) for row in table.rows)
+    ours = "nbdriver" if table.headings[0] == "server" else None
+    rows = "\n".join(_row(row, kinds, row[0] == ours) for row in table.rows)
     return (
         f'<div class="wide" role="region" aria-label="{escape(table.caption)}" tabindex="0">'
         f"<table><caption>{escape(table.caption)}</caption>\n"
@@ -189,15 +193,15 @@ def _table(table: Table) -> str:
     )
 
 
-def _row(row: Sequence[str], kinds: Sequence[str]) -> str:
+def _row(row: Sequence[str], kinds: Sequence[str], ours: bool) -> str:
     first, *others = row
     cells = "".join(
         f"<td{_class(cell.replace(' ', '-') if cell in ('met', 'not met') else kind)}>"
         f"{escape(cell)}</td>"
         for cell, kind in zip(others, kinds[1:], strict=True)
     )
-    ours = ' class="ours"' if first == "nbdriver" else ""
-    return f'<tr{ours}><th scope="row"{_class(kinds[0])}>{escape(first)}</th>{cells}</tr>'
+    kind = _class("ours" if ours else "")
+    return f'<tr{kind}><th scope="row"{_class(kinds[0])}>{escape(first)}</th>{cells}</tr>'
 
 
 def _class(name: str) -> str:

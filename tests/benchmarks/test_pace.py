@@ -112,6 +112,14 @@ def test_it_is_told_by_how_much_the_generator_itself_was_late() -> None:
     assert min(kept.latencies[1:]) >= MS // 20
 
 
+def test_an_event_that_waits_for_its_connection_counts_from_when_it_was_due() -> None:
+    late, began = 3 * MS // 10, 7 * MS
+    wire = Queue(lambda begun: 10 * MS if begun == began else 0, slow_to_wake=late)
+    kept = keep_schedule(Schedule(1_000, 5, 1), wire)
+    # The first is answered after 10 ms, which we see a little later, and send the next.
+    assert kept.latencies[:2] == [10 * MS, 10 * MS + late - 1 * MS]
+
+
 def test_a_server_that_never_answers_ends_the_run() -> None:
     wire = Queue(lambda _: 10**15)
     with pytest.raises(LoadError, match="no answer came on 3 connections within 10 s"):

@@ -222,6 +222,19 @@ def test_targets_tell_what_was_met_in_words(text: str) -> None:
     assert not_measured[3:6] == ["-", "-", "not measured"]
 
 
+def test_sentences_may_take_several_lines_and_figures_may_not(text: str) -> None:
+    (targets,) = re.findall(r"<caption>Ratios;.*?</table>", text, re.DOTALL)
+    assert re.findall(r'<th scope="col"(?: class="(\w+)")?>(\w+)', targets) == [
+        ("text", "what"),
+        ("text", "against"),
+        ("", "target"),
+        ("", "measured"),
+        ("", "lowest"),
+        ("", "verdict"),
+        ("text", "note"),
+    ]
+
+
 def test_cpu_is_told_with_its_spread_the_least_first(text: str) -> None:
     headings, *servers = rows(text, "WebSocket, 70 kB: CPU time of the server per event")
     assert headings[-1] == "/ floor"
@@ -265,6 +278,7 @@ def test_machine_and_versions_are_told_and_no_text_is_taken_for_markup(text: str
     )
     assert ["granian", "it has no wheel"] in rows(text, "Left out")
     assert "make bench ARGS=&#x27;--only &lt;http&gt;&#x27;" in text
+    assert "begun 2026-01-02 03:04 UTC." in text
 
 
 @pytest.mark.parametrize(
