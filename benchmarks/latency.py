@@ -22,7 +22,7 @@ from .load import LoadError
 from .pace import Schedule, Sockets, keep_schedule, ping_pong
 from .process import ServerError, ServerProcess, Subject
 
-__all__ = ["LatencySample", "LatencySettings", "measure_address", "measure_latency"]
+__all__ = ["LatencySample", "LatencySettings", "measure_latency"]
 
 #: Events that open each turn and are not counted: a server was put aside while others had theirs.
 _UNCOUNTED = 32
@@ -103,26 +103,6 @@ async def measure_latency(
         ]
         _take_turns(entrants, settings)
     return [sample for each in entrants for sample in each.samples(number)]
-
-
-def measure_address(
-    number: int,
-    job: str,
-    subject: Subject,
-    address: tuple[str, int],
-    settings: LatencySettings,
-) -> list[LatencySample]:
-    """One round on a server that runs already, anybody's; `subject` is what it is called.
-
-    It has to give the answers that `load` expects. Raises LoadError.
-    """
-    entrant = _Entrant(subject, job, address)
-    try:
-        entrant.warm_up(settings.warm_up)
-        _take_turns([entrant], settings)
-    finally:
-        entrant.close()
-    return entrant.samples(number)
 
 
 def _take_turns(entrants: Sequence[_Entrant], settings: LatencySettings) -> None:

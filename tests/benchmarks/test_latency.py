@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.histogram import joined
-from benchmarks.latency import LatencySettings, measure_address, measure_latency
+from benchmarks.latency import LatencySettings, measure_latency
 from benchmarks.load import LoadError
-from benchmarks.process import ServerProcess, Subject
+from benchmarks.process import Subject
 
 SHORT = LatencySettings(
     seconds=0.04, turn=0.02, paced_turn=0.02, warm_up=0.01, rates=(500, 1_000), connections=3
@@ -29,20 +29,8 @@ async def test_a_round_measures_each_server_on_one_connection_and_at_each_rate(j
     assert all(each.histogram.count >= 2 for each in samples)
 
 
-async def test_a_server_that_runs_already_is_measured_by_its_address() -> None:
-    subject = Subject("somebody's", "unknown")
-    async with ServerProcess(Subject("floor", "asyncio")) as process:
-        samples = measure_address(1, "websocket", subject, process.address, SHORT)
-        counted = sum(each.histogram.count for each in samples)
-        # The others warmed it up, and opened each turn.
-        assert 0 < counted < await process.finish()
-    assert {each.subject for each in samples} == {subject}
-
-
 async def test_a_sample_is_kept_with_all_that_the_page_needs() -> None:
-    async with ServerProcess(Subject("floor", "asyncio")) as process:
-        samples = measure_address(3, "http", Subject("floor", "asyncio"), process.address, SHORT)
-        await process.finish()
+    samples = await measure_latency(3, "http", [Subject("floor", "asyncio")], SHORT)
     alone, paced, _ = (each.as_json() for each in samples)
     assert alone["subject"] == {"name": "floor", "loop": "asyncio"}
     assert [alone[key] for key in ("job", "rate", "connections", "round")] == ["http", None, 1, 3]
@@ -55,7 +43,7 @@ async def test_a_sample_is_kept_with_all_that_the_page_needs() -> None:
     assert joined([paced["hdr"]]).at(50) == paced["percentiles"]["50"]
 
 
-def test_an_error_tells_which_server_at_which_job() -> None:
-    nobody = Subject("nobody", "asyncio")
-    with pytest.raises(LoadError, match="nobody on asyncio, latency, http: could not connect"):
-        measure_address(1, "http", nobody, ("127.0.0.1", 1), SHORT)
+async def test_an_error_tells_which_server_at_which_job() -> None:
+    # The floor knows no frame with a header as long as this one has.
+    with pytest.raises(LoadError, match="floor on asyncio, latency, websocket-70kB: "):
+        await measure_latency(1, "websocket-70kB", [Subject("floor", "asyncio")], SHORT)
