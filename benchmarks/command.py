@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from .application import JSON_LIBRARIES
 from .measure import Settings
@@ -30,23 +30,16 @@ _JUDGED = ("floor", "uvicorn-httptools", "uvicorn-sansio", "aiohttp", "picows")
 """The peers that a target names."""
 
 
+@dataclass(frozen=True, slots=True)
 class Choice:
     """Which servers take part in a job, and in how many rounds, unless the command line says."""
 
-    def __init__(
-        self,
-        peers: Sequence[str] = PEERS,
-        *,
-        loops: Sequence[str] = LOOPS,
-        rounds: int = 99,
-        quick: bool = True,
-    ) -> None:
-        self.peers = peers
-        self.loops = loops
-        self.rounds = rounds
-        """At most so many; what hardly varies, or takes long, is measured in fewer."""
-        self.quick = quick
-        """Whether it is part of a quick run."""
+    peers: Sequence[str] = PEERS
+    loops: Sequence[str] = LOOPS
+    rounds: int = 99
+    """At most so many; what hardly varies, or takes long, is measured in fewer."""
+    quick: bool = True
+    """Whether it is part of a quick run."""
 
 
 _UVLOOP = ("uvloop",)
