@@ -37,6 +37,9 @@ class Settings:
     """The bytes of an event, for the cost against its size."""
     scale: tuple[int, ...] = (1, 100, 1_000, 10_000)
     """The connections with events on them, for the cost against their number."""
+    shared: int = 256
+    """The connections of processes that share a port: so many that the kernel, which deals them out
+    by chance, gives each about as many."""
     rates: tuple[int, ...] = (1_000, 2_000, 4_000)
     """Events per second at which latency is measured, beside one event after the other."""
     starts: int = 10

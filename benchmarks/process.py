@@ -73,7 +73,7 @@ class ServerProcess:
         try:
             said = await self._read()
             self.address = HOST, int(said["port"])
-            self.pids: list[int] = [self.pid, *said["processes"]]
+            self.pids: list[int] = said["processes"] or [self.pid]
         except BaseException:
             await self._end()
             raise

@@ -24,9 +24,6 @@ from .serving import HOST
 
 __all__ = ["ProcessSample", "measure_connections", "measure_processes", "measure_sizes"]
 
-#: So many that the kernel, which deals them out by chance, gives each process about as many.
-_SHARED = 256
-
 
 async def measure_sizes(
     number: int, kind: str, subjects: Sequence[Subject], settings: Settings
@@ -108,7 +105,7 @@ async def measure_processes(
                 idle, wall = _machine_idle() - before[0], time.monotonic_ns() - before[1]
                 busy[index] += (1 - idle / wall / (os.cpu_count() or 1)) / turns
     return [
-        ProcessSample(number, kind, subject, count, _SHARED, total, part)
+        ProcessSample(number, kind, subject, count, settings.shared, total, part)
         for count, total, part in zip(counts, measured, busy, strict=True)
     ]
 
@@ -130,7 +127,7 @@ async def _shared(
         clocks = [process.clock() for process in processes]
         load = Load(lambda: sum(clock() for clock in clocks))
         try:
-            await load.connect(JOBS[kind], (HOST, port), _SHARED)
+            await load.connect(JOBS[kind], (HOST, port), settings.shared)
             await load.run(settings.warm_up)
             yield load
         except LoadError as error:

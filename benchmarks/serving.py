@@ -20,7 +20,7 @@ class Started:
 
     port: int
     processes: tuple[int, ...] = ()
-    """The ids of the processes that it has beside its own, whose CPU time and memory count too."""
+    """The ids of the processes whose CPU time and memory count, if that is not this one alone."""
 
 
 Serving = Callable[[Tally, int], AbstractAsyncContextManager[Started]]

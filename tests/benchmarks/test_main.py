@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support.measured import a_run
+from support.measured import a_run, idle_sample
 
 from benchmarks import report
 from benchmarks.__main__ import main
@@ -21,52 +21,40 @@ def test_a_miniature_run_measures_and_reports(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     docs = tmp_path / "performance.md"
-    blocks = [report.in_docs(a_run("3.0.1"), name) for name in ("figures", "targets")]
+    run = a_run("3.0.1")
+    run.idle = [idle_sample(1, 8.0)]
+    blocks = [report.in_docs(run, name) for name in ("figures", "idle", "targets")]
     docs.write_text("\n".join(blocks), "utf-8")
-    command = f"--quick --only http,websocket {SHORT} --write-docs"
+    command = f"--quick --only http,idle --idle 5 --rest 0.05 {SHORT} --write-docs"
     assert main(command.split(), results=tmp_path / "results", docs=docs) == 0
-    kept, page = sorted(
-        (tmp_path / "results").iterdir(), key=lambda path: path.suffix, reverse=True
-    )
+    (page,) = (tmp_path / "results").glob("*.html")
     assert "<svg" in page.read_text("utf-8")
-    content = json.loads(kept.read_text("utf-8"))
+    content = json.loads(page.with_suffix(".json").read_text("utf-8"))
     taken = [(each["job"], each["subject"]["name"]) for each in content["samples"]]
-    assert taken == [(job, name) for job in ("http", "websocket") for name in ("floor", "nbdriver")]
+    assert taken == [("http", "floor"), ("http", "nbdriver")]
     assert all(each["measurement"]["events"] for each in content["samples"])
+    held = [(each["subject"]["name"], each["connections"]) for each in content["idle"]]
+    assert held == [("floor", 5), ("nbdriver", 5)]
     assert content["command"] == f"make bench ARGS='{command}'"
     assert content["machine"]["h11"]
     assert content["versions"]["nbdriver"]["wsproto"]
     told = capsys.readouterr()
-    assert all(TITLES[job] in told.out for job in ("http", "websocket"))
-    assert "nbdriver on asyncio: answers as it should" in told.err
-    assert "2 of 2, websocket: nbdriver" in told.err
-    assert "; 0 s left" in told.err
-    assert f"`make bench ARGS='{command}'`" in docs.read_text("utf-8")
-
-
-def test_a_miniature_run_of_idle_connections_measures_and_reports(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = f"--only idle --idle 5 --rest 0.05 {SHORT}"
-    assert main(command.split(), results=tmp_path) == 0
-    (path,) = tmp_path.glob("*.json")
-    content = json.loads(path.read_text("utf-8"))
-    assert content["samples"] == []
-    taken = [(each["subject"]["name"], each["connections"]) for each in content["idle"]]
-    assert taken == [("floor", 5), ("nbdriver", 5)]
-    told = capsys.readouterr()
+    assert TITLES["http"] in told.out
     assert "KiB each" in told.out
-    assert "KiB on asyncio" in told.err
+    assert "nbdriver on asyncio: answers as it should" in told.err
+    assert "1 of 2, http: nbdriver" in told.err
+    assert "KiB on asyncio; 0 s left" in told.err
+    written = docs.read_text("utf-8")
+    assert written.count(f"By `make bench ARGS='{command}'`") == 3
 
 
-def test_a_step_that_fails_has_no_figures_and_the_others_have(
+def test_a_step_that_fails_has_no_figures_and_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = f"--only http,idle --idle 2000000000 {SHORT}"
+    command = f"--only idle --idle 2000000000 {SHORT}"
     assert main(command.split(), results=tmp_path) == 1
     (path,) = tmp_path.glob("*.json")
     content = json.loads(path.read_text("utf-8"))
-    assert len(content["samples"]) == 2
     assert content["idle"] == []
     assert content["failures"][0].startswith("expected to be allowed")
     assert "A step has failed, and has no figures" in capsys.readouterr().out

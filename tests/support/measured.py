@@ -21,7 +21,7 @@ Address = tuple[str, int]
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 MINIATURE = Settings(
-    seconds=0.02, turn=0.01, warm_up=0.01, connections=2, idle=5, rest=0.01, starts=1
+    seconds=0.02, turn=0.01, warm_up=0.01, connections=2, idle=5, rest=0.01, starts=1, shared=8
 )
 """Everything once, as short as it goes."""
 
