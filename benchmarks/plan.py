@@ -188,6 +188,8 @@ def _start(run: Run, number: int, subjects: Sequence[Subject]) -> list[Step]:
     passes = range((number - 1) * run.settings.starts, number * run.settings.starts)
 
     async def imports() -> str:
+        # Once to have everything as bytecode, as it is whenever it is imported again.
+        await measure_imports(0, sorted(environments))
         for one in passes:
             run.imports += await measure_imports(one, sorted(environments))
         own = [each.cpu for each in run.imports if each.package == OURS]

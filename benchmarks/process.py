@@ -16,7 +16,7 @@ from typing import Any
 from .cpu import process_clock, resident
 from .serving import HOST
 
-__all__ = ["Launch", "ServerError", "ServerProcess", "Subject"]
+__all__ = ["Launch", "ServerError", "ServerProcess", "Subject", "clean_environ"]
 
 ROOT = Path(__file__).resolve().parents[1]
 _PATIENCE = 20.0
@@ -24,6 +24,16 @@ _PATIENCE = 20.0
 
 class ServerError(Exception):
     """A server's process did not do what it should."""
+
+
+def clean_environ() -> dict[str, str]:
+    """The environment without what would change one server and not another.
+
+    Settings of the driver; and Python's own, such as the one by which it writes no bytecode: then
+    what pip has compiled would start faster than what stands in this folder.
+    """
+    hidden = ("NBDRIVER_", "PYTHON")
+    return {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +69,12 @@ class ServerProcess:
     async def __aenter__(self) -> ServerProcess:
         subject = self._subject
         command = [subject.launch.python, "-m", "benchmarks.servers", subject.name, subject.loop]
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("NBDRIVER_")}
         # A session of its own, so that Ctrl-C in the terminal is ours alone to answer.
         self._process = await asyncio.create_subprocess_exec(
             *command,
             f"--port={self._port}",
             cwd=ROOT,
-            env=inherited | {"BENCHMARKS_JSON": subject.launch.json},
+            env=clean_environ() | {"BENCHMARKS_JSON": subject.launch.json},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,

@@ -12,7 +12,7 @@ from pathlib import Path
 from .clients import JOBS
 from .environments import OWN, interpreter
 from .load import Load, LoadError
-from .process import ServerError, ServerProcess, Subject
+from .process import ServerError, ServerProcess, Subject, clean_environ
 from .servers import SERVERS
 
 __all__ = [
@@ -82,6 +82,7 @@ async def import_cost(python: Path, modules: list[str]) -> tuple[int, int]:
     process = await asyncio.create_subprocess_exec(
         *(str(python), "-c", _SCRIPT.format(modules=", ".join(modules))),
         cwd=ROOT,
+        env=clean_environ(),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

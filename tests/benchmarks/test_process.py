@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.cpu import process_clock
-from benchmarks.process import Launch, ServerError, ServerProcess, Subject
+from benchmarks.process import Launch, ServerError, ServerProcess, Subject, clean_environ
 
 
 async def test_a_server_ends_when_its_standard_input_does() -> None:
@@ -35,3 +35,11 @@ def test_a_subject_is_its_name_and_loop_however_it_is_started() -> None:
     elsewhere = Subject("floor", "asyncio", Launch("/somewhere/python", "orjson"))
     assert elsewhere == Subject("floor", "asyncio")
     assert str(elsewhere) == "floor on asyncio"
+
+
+def test_no_setting_of_python_or_of_the_driver_reaches_a_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("PYTHONDONTWRITEBYTECODE", "NBDRIVER_PORT", "LANG"):
+        monkeypatch.setenv(name, "1")
+    assert clean_environ().keys() & {"PYTHONDONTWRITEBYTECODE", "NBDRIVER_PORT", "LANG"} == {"LANG"}
