@@ -251,12 +251,19 @@ class _Crowd:
             self._failed.result()
 
 
+def _clock(pid: int) -> Callable[[], int]:
+    try:
+        return process_clock(pid)
+    except OSError as error:
+        raise LoadError(f"expected a process {pid} on this machine: {error}") from error
+
+
 async def measure_anybody(anybody: Anybody) -> Outcome:
     """Send events, one at a time on each connection, and see what that takes.
 
-    Raises LoadError, and OSError if there is no such process.
+    Raises LoadError.
     """
-    clock: Callable[[], int] | None = process_clock(anybody.pid) if anybody.pid else None
+    clock = _clock(anybody.pid) if anybody.pid else None
     crowd = _Crowd(anybody)
     kind: Callable[[_Crowd, int], _Talk] = _Post if anybody.job == "http" else _Frames
     talks: list[_Talk] = []

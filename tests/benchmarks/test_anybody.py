@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -109,6 +111,13 @@ async def test_a_server_that_is_not_there_is_told() -> None:
         pass
     with pytest.raises(LoadError, match="could not connect"):
         await measure_anybody(server(address))
+
+
+async def test_a_process_that_is_not_there_is_told() -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with pytest.raises(LoadError, match=f"expected a process {gone.pid} on this machine"):
+        await measure_anybody(server(("127.0.0.1", 1), pid=gone.pid))
 
 
 def test_a_generator_that_was_the_limit_is_told() -> None:
