@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .clients import LARGE
 from .latency_summary import compare_latency
 from .measure import Sample
 from .process import Subject
 from .result import Run
+from .servers import SERVERS
 from .summary import FLOOR, OURS, Spread, spread
 
 __all__ = ["MET", "NOT_MEASURED", "NOT_MET", "UNDECIDED", "Verdict", "judge"]
@@ -47,7 +48,10 @@ class Found:
 
     ratio: Spread | None
     note: str = ""
-    decides: bool = True
+    may_be_met: bool = True
+    """Whether a good ratio proves anything, and"""
+    may_be_missed: bool = True
+    """whether a bad one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,9 @@ class Target:
         if ratio is None:
             verdict = NOT_MEASURED
         elif self._holds(ratio.median):
-            verdict = MET
+            verdict = MET if found.may_be_met else UNDECIDED
         else:
-            verdict = NOT_MET if found.decides else UNDECIDED
+            verdict = NOT_MET if found.may_be_missed else UNDECIDED
         return Verdict(
             self.what, self.against, ratio, self.value, self.direction, verdict, found.note
         )
@@ -83,8 +87,16 @@ def judge(run: Run) -> list[Verdict]:
     return [target.judge(run) for target in TARGETS]
 
 
-def _found(ratios: Sequence[float], note: str = "", *, decides: bool = True) -> Found:
-    return Found(spread(ratios), note, decides) if ratios else Found(None)
+def _found(ratios: Sequence[float], note: str = "", *, may_be_missed: bool = True) -> Found:
+    return Found(spread(ratios), note, may_be_missed=may_be_missed) if ratios else Found(None)
+
+
+def _without(found: Found, absent: Sequence[str]) -> Found:
+    """The same, where some of the peers were not measured: the best may have been among them."""
+    if found.ratio is None or not absent:
+        return found
+    note = "; ".join(filter(None, (found.note, f"without {', '.join(absent)}")))
+    return replace(found, note=note, may_be_met=False)
 
 
 def _over(own: Series, others: Mapping[str, Series]) -> Found:
@@ -98,7 +110,7 @@ def _over(own: Series, others: Mapping[str, Series]) -> Found:
         if figures:
             ratios.append(figure / min(figures))
     absent = [name for name in others if name not in there]
-    return _found(ratios, f"without {', '.join(absent)}" if absent else "")
+    return _without(_found(ratios), absent)
 
 
 def _cpu(samples: Iterable[Sample], job: str, name: str, loop: str) -> Series:
@@ -123,9 +135,13 @@ def _latency(job: str, percentile: float) -> Callable[[Run], Found]:
     """Latency on one connection over that of the best of the peers."""
 
     def find(run: Run) -> Found:
-        peers = [Subject(name, "uvloop") for name in _WAITED_FOR]
+        peers = [Subject(name, "uvloop") for name in _WAITED_FOR if job in SERVERS[name].kinds]
         found = compare_latency(run.latency, job, Subject(OURS, "uvloop"), peers, percentile)
-        return Found(found.ratio, f"the best is {found.peer.name}") if found else Found(None)
+        if found is None:
+            return Found(None)
+        there = {each.subject for each in run.latency if each.job == job}
+        absent = [peer.name for peer in peers if peer not in there]
+        return _without(Found(found.ratio, f"the best is {found.peer.name}"), absent)
 
     return find
 
@@ -192,7 +208,7 @@ def _processes(run: Run) -> Found:
         ratios,
         "the generator or the machine was the limit; by CPU time per event, two cores of their own"
         f" would carry {alone:.2f} times as much",
-        decides=False,
+        may_be_missed=False,
     )
 
 
