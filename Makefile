@@ -25,7 +25,8 @@ guest_modules := $(subst /,.,$(patsubst %.py,%,$(patsubst %/__init__.py,%,$(wild
 .DELETE_ON_ERROR:
 # Targets share environments, and pip does not share.
 .NOTPARALLEL:
-.PHONY: help run test lint types coverage check format stress fuzz bench bench-quick hosts proxies autobahn autobahn-full clean
+.PHONY: help run test lint types coverage check format stress fuzz bench bench-quick bench-check hosts proxies autobahn
+.PHONY: autobahn-full clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -64,6 +65,9 @@ bench: $(BENCH_VENV)/.bench ## measure what an event costs, beside its peers, in
 
 bench-quick: $(BENCH_VENV)/.bench ## take a first look at the same, in two minutes
 	@$(bench_python) -m benchmarks --quick $(ARGS)
+
+bench-check: $(VENV)/.run ## see that an event takes no more instructions than it did (ARGS=--record to renew)
+	@$(python) -m benchmarks.instructions $(ARGS)
 
 fuzz: $(FUZZ_VENV)/.fuzz ## look for inputs that break something, for a minute (ARGS='--seconds 3600' for longer)
 	@PYTHONPATH=tests $(fuzz_python) -m fuzz $(ARGS)

@@ -12,7 +12,7 @@ import logging
 import sys
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import codec
 from .abc import Bot, WebSocketConnection
@@ -34,14 +34,17 @@ _STUCK = 1.0
 _MIN_ANSWERS = 1_024
 
 
-class Event(NamedTuple):
-    """What a task works on, as the log names it if the task fails."""
+class Event(tuple[str, Message]):
+    """What a task works on, as the log names it if the task fails: the bot's id, and the message.
 
-    bot_id: str
-    message: Message
+    A bare tuple, since one is made for each event and hardly any is ever looked at.
+    """
+
+    __slots__ = ()
 
     def __str__(self) -> str:
-        return f"bot {escape(str(self.bot_id))}: {self.message}"
+        bot_id, message = self
+        return f"bot {escape(str(bot_id))}: {message}"
 
 
 class Parking:
@@ -112,7 +115,8 @@ class BotConnection:
         self._max_answers = max(limit, _MIN_ANSWERS)
         self._answers = 0
         self._parking = parking
-        self._parked: deque[str] = deque()
+        self._parked: deque[str] | tuple[()] = ()
+        """A deque only while something is parked: empty it would take 760 bytes."""
         self._parked_size = 0
         self._budget = parking.budget
         self._clock = clock
@@ -171,7 +175,7 @@ class BotConnection:
     # Handling.
 
     def _start(self, event: Message) -> None:
-        self._share.start(handle(self.bot, event), Event(self.bot_id, event))
+        self._share.start(handle(self.bot, event), Event((self.bot_id, event)))
 
     def _passes(self, event: Message) -> bool:
         """Whether a message answers an API call; what the bot's own opinion raises is logged.
@@ -188,7 +192,7 @@ class BotConnection:
 
     def _start_answer(self, event: Message) -> None:
         self._answers += 1
-        cause = Event(self.bot_id, event)
+        cause = Event((self.bot_id, event))
         self._pending.start_beside(handle(self.bot, event), cause, self._answer_ended)
 
     def _answer_ended(self) -> None:
@@ -198,6 +202,8 @@ class BotConnection:
 
     def _park(self, message: str) -> None:
         # As text: what is read from it may take many times the memory that was allowed.
+        if not isinstance(self._parked, deque):
+            self._parked = deque()
         self._parked.append(message)
         self._parked_size += sys.getsizeof(message)
         self._parking.connections.add(self)
@@ -208,13 +214,14 @@ class BotConnection:
 
     def _unpark(self) -> None:
         """Start what is parked, as far as there are places."""
-        while self._parked and self._share.free:
+        while isinstance(self._parked, deque) and self._parked and self._share.free:
             message = self._parked.popleft()
             self._parked_size -= sys.getsizeof(message)
             self._start(codec.loads_object(message))
         if self._parked:
             self._share.when_free(self._unpark)
         else:
+            self._parked = ()
             self._parking.connections.discard(self)
         if self._parked_size <= self._parking.budget // 2:
             self._give_back()
@@ -226,7 +233,7 @@ class BotConnection:
         """The time to stop is over: what has found no place will not be handled."""
         logger.warning("bot %s: %d parked events were not handled", self, len(self._parked))
         self._share.leave_line()
-        self._parked.clear()
+        self._parked = ()
         self._parked_size = 0
         self._unpark()
 

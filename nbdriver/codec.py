@@ -74,7 +74,18 @@ class Codec:
                 says what is wrong, and where.
             TypeError: `data` is neither text nor bytes.
         """
-        text = data if isinstance(data, str) else _decode(_to_bytes(data))
+        text = data if isinstance(data, str) else _decode(data)
+        try:
+            # What `JSONDecoder.decode` does, but for its two searches for blanks around the value.
+            value, end = _scan(text)
+        except (ValueError, RecursionError):
+            end = -1
+        if end == len(text) and not (end > _SHALLOW and _is_too_deep(value)):
+            return value
+        return self._load(text)
+
+    def _load(self, text: str) -> Any:
+        """Read what is not just a value of no great depth, or say what is wrong with it."""
         try:
             value = _parse(text)
         except RecursionError:
@@ -114,6 +125,13 @@ class Codec:
             ValueError: a NaN or an infinity, a value that contains itself, one nested deeper than
                 Python's recursion limit lets the standard library go.
         """
+        try:
+            text = "".join(_write_parts(value, 0))
+            # Half of a pair is not printable, and most text is.
+            return text if text.isprintable() else _escape_surrogates(text)
+        except Exception:
+            # The encoder says what is wrong.
+            pass
         try:
             text = _write(value)
         except RecursionError:
@@ -222,7 +240,9 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-_parse = json.JSONDecoder(parse_constant=_refuse_constant).decode
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+_parse = _decoder.decode
+_scan = _decoder.raw_decode
 
 
 def _to_bytes(data: Data) -> bytes:
@@ -233,8 +253,9 @@ def _to_bytes(data: Data) -> bytes:
     raise TypeError(f"expected JSON as str or bytes, got {type(data).__name__}")
 
 
-def _decode(raw: bytes) -> str:
+def _decode(data: Data) -> str:
     # RFC 8259 section 8.1: UTF-8; json.loads would guess UTF-16 and let surrogates pass.
+    raw = data if isinstance(data, bytes) else _to_bytes(data)
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
@@ -313,9 +334,30 @@ def _fields(value: object) -> dict[str, Any]:
     )
 
 
-_write = json.JSONEncoder(
+_encoder = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_fields
-).encode
+)
+_write = _encoder.encode
+
+
+def _find_writer() -> Callable[[Any, int], Iterable[str]]:
+    """What `JSONEncoder.encode` makes anew for each value and then calls, made once.
+
+    It does not look for values that contain themselves, and so fails of them another way. Where the
+    standard library has it not, or no longer alike, it is the encoder's public way.
+    """
+    make = getattr(json.encoder, "c_make_encoder", None)
+    each = _encoder
+    try:
+        writer: Callable[[Any, int], Iterable[str]] = make(  # type: ignore[misc]  # None: TypeError
+            None, each.default, json.encoder.encode_basestring, None, ":", ",", False, False, False
+        )
+    except TypeError:
+        return lambda value, _: (each.encode(value),)
+    return writer
+
+
+_write_parts = _find_writer()
 
 
 def _list_or_fields(value: object) -> Any:

@@ -8,7 +8,6 @@ object, made from any configuration, ours or NoneBot's of any era. A value that 
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -276,6 +275,9 @@ class ServerConfig:
     server_header: str | None = _setting(
         "nbdriver", units.optional(units.HEADER_VALUE), "the Server header; null sends none"
     )
+    fast_lane: bool = _setting(
+        True, units.FLAG, "reads plain requests and frames without h11 and wsproto"
+    )
     backlog: int = _setting(2048, units.BACKLOG, "connections that the system keeps waiting")
 
     tls_certificate: str | None = _setting(
@@ -449,6 +451,8 @@ def _listed(config: Any) -> _Dict:
 def _read(name: str, setting: Setting, known: _Fields) -> Any:
     if name in known:
         return setting.read(known[name].metadata["kind"])
+    import difflib  # here, since it is imported for a mistake alone
+
     closest = difflib.get_close_matches(name.lower(), known, 1, 0.0)[0]
     closest = f"{PREFIX}{closest}".upper() if setting.key.startswith(PREFIX) else closest
     raise ConfigError(f"{setting.key} {setting.source}: no such setting; did you mean {closest}?")

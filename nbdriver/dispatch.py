@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from . import codec
 from .abc import Bot, Driver, WebSocketConnection
@@ -17,7 +16,7 @@ from .bot_connection import BotConnection, Event, Message, Parking, handle
 from .config import ServerConfig
 from .errors import HTTPError, WebSocketClosed
 from .logs import escape
-from .model import Request, RequestHeaders, Response
+from .model import Connection, Request, RequestHeaders, Response
 from .net.clock import Clock
 from .net.tasks import Tasks
 from .pending import Pending, Share
@@ -27,6 +26,8 @@ from .websocket import WebSocket
 __all__ = ["Dispatcher"]
 
 logger = logging.getLogger(__name__)
+
+_HANDED_OVER = Response(204)
 
 
 class Dispatcher:
@@ -49,7 +50,6 @@ class Dispatcher:
         self._probes: dict[str, asyncio.Task[Any]] = {}
         self._asking = 0
         self._parking = Parking(config.max_parked, config.parked_reserve)
-        self._shares: WeakKeyDictionary[object, Share] = WeakKeyDictionary()
         self._tasks = Tasks()
         self.pending = Pending(config.max_pending)
 
@@ -73,18 +73,18 @@ class Dispatcher:
             raise HTTPError(503, "the bot is shutting down", [("Retry-After", "5")])
         bot, share = adapter("http", self_id), self._share(request.connection)
         if share.free:
-            _start(share, bot, message)
+            share.start(handle(bot, message), Event((bot.self_id, message)))
         else:
             await self._start_when_free(share, bot, message)
-        return Response(204)
+        return _HANDED_OVER
 
-    def _share(self, connection: object) -> Share:
+    def _share(self, connection: Connection | None) -> Share:
         """What a connection may take of the places; None is one that cannot be told from others."""
         if connection is None:
             return Share(self.pending, self._config.max_pending)
-        if (share := self._shares.get(connection)) is None:
-            share = Share(self.pending, self._config.max_pending_per_connection)
-            self._shares[connection] = share
+        if connection.share is None:
+            connection.share = Share(self.pending, self._config.max_pending_per_connection)
+        share: Share = connection.share
         return share
 
     async def _start_when_free(self, share: Share, bot: Bot, message: Message) -> None:
@@ -95,7 +95,7 @@ class Dispatcher:
         # The place is taken in the call that offers it: a place that waits for a task to wake up
         # would be offered to everybody in the line.
         def start() -> None:
-            _start(share, bot, message)
+            share.start(handle(bot, message), Event((bot.self_id, message)))
             started.set()
 
         share.when_free(start)
@@ -208,7 +208,7 @@ class Dispatcher:
     async def _ask_permission(
         self, adapter: type[Bot], kind: str, request: Request, message: Message | None
     ) -> str:
-        if len(request.headers.get_all("x-self-id")) > 1:
+        if request.headers.repeats("x-self-id"):
             raise HTTPError(400, "expected one X-Self-ID header, got several")
         if self._asking >= self._config.max_pending:
             # An adapter's answer that never comes must not fill the memory either.
@@ -241,10 +241,6 @@ class Dispatcher:
         self._parking.drop()
         await self.pending.cancel()
         await self._tasks.cancel()
-
-
-def _start(share: Share, bot: Bot, message: Message) -> None:
-    share.start(handle(bot, message), Event(bot.self_id, message))
 
 
 async def _sign_of_life(websocket: WebSocketConnection) -> None:

@@ -242,10 +242,9 @@ class _DriverApplication(abc.Application):
                 raise
             del left[0]
 
-    async def handle_http(self, request: Request) -> Response:
+    def handle_http(self, request: Request) -> Coroutine[Any, Any, Response]:
         """Answer by the contract's method, which a subclass may have changed."""
-        response: Response = await self._driver._handle_http(request)
-        return response
+        return self._driver._handle_http(request)
 
     async def handle_websocket(self, websocket: abc.WebSocketConnection) -> None:
         """Serve by the contract's method, which a subclass may have changed."""

@@ -23,7 +23,8 @@ class Inbox:
     __slots__ = ("_delivering", "_end", "_listener", "_messages", "_receiver", "paused", "size")
 
     def __init__(self) -> None:
-        self._messages: deque[str | bytes] = deque()
+        self._messages: deque[str | bytes] | tuple[()] = ()
+        """A deque only while messages wait, which is seldom: empty it would take 760 bytes."""
         self._receiver: asyncio.Future[None] | None = None
         self._listener: WebSocketListener | None = None
         self._delivering = False
@@ -53,11 +54,26 @@ class Inbox:
 
     def put(self, message: str | bytes) -> None:
         """A message came."""
+        if self._listener is not None and not (self._messages or self.paused or self._delivering):
+            self._deliver(self._listener, message)
+            return
+        if not isinstance(self._messages, deque):
+            self._messages = deque()
         self._messages.append(message)
         # Not its length: of tiny messages the objects are what takes the room.
         self.size += sys.getsizeof(message)
         self._wake()
         self.flush()
+
+    def _deliver(self, listener: WebSocketListener, message: str | bytes) -> None:
+        """Deliver what need not wait, and then what has come meanwhile."""
+        self._delivering = True
+        try:
+            listener.message_received(message)
+        finally:
+            self._delivering = False
+        if self._messages or self._end is not None:
+            self.flush()
 
     def end(self, code: int, reason: str) -> None:
         """The connection is gone: what waits is still handed over, nothing is put in any more."""
@@ -93,6 +109,8 @@ class Inbox:
         """
         if self._listener is None or self._delivering:
             return
+        if not self._messages and self._end is None:
+            return
         self._delivering = True
         try:
             while self._messages and (not self.paused or self._end is not None):
@@ -108,7 +126,10 @@ class Inbox:
             raise RuntimeError("expected one receiver, but messages are already being received")
 
     def _pop(self) -> str | bytes:
+        assert isinstance(self._messages, deque)
         message = self._messages.popleft()
+        if not self._messages:
+            self._messages = ()
         self.size -= sys.getsizeof(message)
         return message
 

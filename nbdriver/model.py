@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
@@ -18,6 +19,7 @@ from .logs import escape
 
 __all__ = [
     "Address",
+    "Connection",
     "Headers",
     "Request",
     "RequestHeaders",
@@ -39,8 +41,23 @@ def read_address(name: object) -> Address | None:
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FIELD_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff]+(?:[ \t]+[\x21-\x7e\x80-\xff]+)*)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+#: Characters of a name that is shared: no client has longer ones with every request.
+_SHARED = 40
 # What stands on a status line. RFC 9112, 4 allows HTAB and obs-text too, but no client needs them.
 _PHRASE = re.compile(r"[\x20-\x7e]{1,200}")
+
+
+@lru_cache(256)
+def _shared(name: str) -> str:
+    return name.lower()
+
+
+def _lower(name: str) -> str:
+    """A name in lower case, the same object for all who keep it, as each WebSocket does.
+
+    Not interned: from Python 3.12 on such text may stay for ever, and this comes from outside.
+    """
+    return _shared(name) if len(name) <= _SHARED else name.lower()
 
 
 class Headers:
@@ -49,52 +66,93 @@ class Headers:
     Names are kept in lower case; values are text, one character per byte (ISO 8859-1).
     """
 
-    __slots__ = ("_items",)
+    # Where no name repeats, as in nearly every request, a dict is all; else the lines stand in a
+    # list as well.
+    __slots__ = ("_last", "_lines")
 
     def __init__(self, items: Iterable[tuple[str, str]] = ()) -> None:
-        self._items = [(name.lower(), value) for name, value in items]
+        lines = [(_lower(name), value) for name, value in items]
+        self._last = dict(lines)
+        self._lines = None if len(self._last) == len(lines) else lines
 
     @classmethod
     def from_bytes(cls, items: Iterable[tuple[bytes, bytes]]) -> Headers:
         """The headers that a parser read, as bytes."""
         return cls((name.decode("latin-1"), value.decode("latin-1")) for name, value in items)
 
+    @classmethod
+    def from_unique(cls, values: dict[str, str]) -> Headers:
+        """Headers of names in lower case, none of which repeats; `values` is kept, not copied."""
+        headers = cls.__new__(cls)
+        headers._last = values
+        headers._lines = None
+        return headers
+
     def get(self, name: str, default: str | None = None) -> str | None:
         """The value of a field; values of a repeated field are joined by ", " (RFC 9110, 5.3)."""
+        if self._lines is None:
+            return self._last.get(name.lower(), default)
         values = self.get_all(name)
         return ", ".join(values) if values else default
 
     def get_all(self, name: str) -> list[str]:
         """Every value of a field, one for each line that had it."""
         name = name.lower()
-        return [value for key, value in self._items if key == name]
+        if name not in self._last:
+            return []
+        if self._lines is None:
+            return [self._last[name]]
+        return [value for key, value in self._lines if key == name]
+
+    def repeats(self, name: str) -> bool:
+        """Whether a field has more than one line."""
+        return self._lines is not None and len(self.get_all(name)) > 1
 
     def items(self) -> Iterator[tuple[str, str]]:
         """Each field line as (name, value)."""
-        return iter(self._items)
+        return iter(self._last.items() if self._lines is None else self._lines)
+
+    def joined(self) -> dict[str, str]:
+        """A new dict of all fields, the values of a repeated one joined."""
+        values = dict(self._last)
+        if self._lines is not None:
+            for name in values:
+                # Cookie is the one field whose lines are not joined by a comma (RFC 9113, 8.2.3).
+                separator = "; " if name == "cookie" else ", "
+                values[name] = separator.join(self.get_all(name))
+        return values
 
     def __contains__(self, name: str) -> bool:
-        return any(key == name.lower() for key, _ in self._items)
+        return name.lower() in self._last
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._last if self._lines is None else self._lines)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Headers) and self._items == other._items
+        return isinstance(other, Headers) and list(self.items()) == list(other.items())
 
     def __repr__(self) -> str:
-        return f"Headers({self._items!r})"
+        return f"Headers({list(self.items())!r})"
+
+
+class Connection:
+    """Tells a connection from others; `share` is what an application keeps of it."""
+
+    # Whoever keeps a request must not keep all of a connection.
+    __slots__ = ("__weakref__", "share")
+
+    def __init__(self) -> None:
+        self.share: Any = None
 
 
 @dataclass(slots=True, eq=False)
 class Request:
     """A request as it was received, its body complete.
 
-    `target` is the request target as sent, `path` and `query_string` its two halves (still
-    percent-encoded). `client` is the peer's address, None where there is none (a Unix socket);
-    behind a trusted proxy it is what that says of the client, with port 0 where it says none, and
-    so are `scheme` and the Host among the headers.
-    `connection` is the same object for all requests of one connection, None if nobody can tell.
+    `target` is the request target as sent. `client` is the peer's address, None where there is none
+    (a Unix socket); behind a trusted proxy it is what that says of the client, with port 0 where it
+    says none, and so are `scheme` and the Host among the headers. `connection` is the same object
+    for all requests of one connection, None if nobody can tell.
     """
 
     method: str
@@ -104,12 +162,17 @@ class Request:
     http_version: str = "1.1"
     scheme: str = "http"
     client: Address | None = None
-    connection: object = field(default=None, repr=False)
-    path: str = field(init=False)
-    query_string: str = field(init=False)
+    connection: Connection | None = field(default=None, repr=False)
 
-    def __post_init__(self) -> None:
-        self.path, _, self.query_string = self.target.partition("?")
+    @property
+    def path(self) -> str:
+        """The target up to its query, percent-encoded as it was sent."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query_string(self) -> str:
+        """The target behind its first question mark, percent-encoded as it was sent."""
+        return self.target.partition("?")[2]
 
     def query(self, name: str) -> str | None:
         """The first value of a query parameter, percent-decoded; None if it is not there."""
@@ -129,12 +192,9 @@ class RequestHeaders(dict[str, str]):
     """
 
     def __init__(self, request: Request) -> None:
-        super().__init__()
+        headers = request.headers
+        super().__init__(headers._last if headers._lines is None else headers.joined())
         self.request = request
-        for name, value in request.headers.items():
-            # Cookie is the one field whose lines are not joined by a comma (RFC 9113, 8.2.3).
-            separator = "; " if name == "cookie" else ", "
-            self[name] = f"{self[name]}{separator}{value}" if name in self else value
 
 
 @dataclass(frozen=True, slots=True, init=False, eq=False)
@@ -158,8 +218,8 @@ class Response:
         headers: Iterable[tuple[str, str]] = (),
         reason: str | None = None,
     ) -> None:
-        if not 200 <= status_code <= 999:
-            raise ValueError(f"expected the status of a final response, got {status_code}")
+        if not isinstance(status_code, int) or not 200 <= status_code <= 999:
+            raise ValueError(f"expected the status of a final response, got {status_code!r}")
         if not isinstance(body, bytes | str):
             raise TypeError(f"expected bytes or str as the body, got {type(body).__name__}")
         fix = object.__setattr__

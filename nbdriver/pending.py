@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from .net.tasks import Tasks
@@ -45,7 +46,7 @@ class Pending:
         Whoever stands in line has been offered the place by then.
         """
         self._running += 1
-        self._tasks.start(coroutine, cause, lambda: self._end(done))
+        self._tasks.start(coroutine, cause, partial(self._ended, done))
 
     def start_beside(
         self, coroutine: Coroutine[Any, Any, Any], cause: object, done: Callback
@@ -66,11 +67,15 @@ class Pending:
         """Do not call `callback` any more, if it still waits."""
         self._line.pop(callback, None)
 
-    def _end(self, done: Callback) -> None:
-        self._running -= 1
+    def _ended(self, done: Callback) -> None:
         # Before `done`, which may start another event of the same busy connection.
-        self._admit()
+        self._give_back()
         done()
+
+    def _give_back(self) -> None:
+        self._running -= 1
+        if self._line:
+            self._admit()
 
     def _admit(self) -> None:
         # What is admitted may end at once and come here again; the loop that runs sees to it.
@@ -104,7 +109,7 @@ class Pending:
 class Share:
     """What one connection may take of the places: at most `limit` at a time."""
 
-    __slots__ = ("_limit", "_pending", "_running", "_waiting")
+    __slots__ = ("__weakref__", "_limit", "_pending", "_running", "_waiting")
 
     def __init__(self, pending: Pending, limit: int) -> None:
         self._pending = pending
@@ -115,12 +120,16 @@ class Share:
     @property
     def free(self) -> bool:
         """Whether there is a place, and this connection may take it."""
-        return self._running < self._limit and self._pending.free
+        pending = self._pending
+        return self._running < self._limit and pending._running < pending._limit
 
     def start(self, coroutine: Coroutine[Any, Any, Any], cause: object) -> None:
         """Handle an event, in one of the places."""
         self._running += 1
-        self._pending.start(coroutine, cause, self._ended)
+        pending = self._pending
+        # As `Pending.start` does it, but that one call back is made at the end instead of two.
+        pending._running += 1
+        pending._tasks.start(coroutine, cause, self._ended)
 
     def when_free(self, callback: Callback) -> None:
         """As `Pending.when_free`; a connection has one callback at a time."""
@@ -143,5 +152,7 @@ class Share:
         waiting()
 
     def _ended(self) -> None:
+        self._pending._give_back()
         self._running -= 1
-        self._stand_in_line()
+        if self._waiting is not None:
+            self._stand_in_line()

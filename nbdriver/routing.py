@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -15,6 +16,7 @@ class Route(NamedTuple):
     websocket: bool
 
 
+@lru_cache(64)
 def match(path: str) -> Route | None:
     """The route of a path: `/{adapter}/`, `/{adapter}/http` or `/{adapter}/ws`.
 

@@ -19,6 +19,7 @@ from autobahn import report, suite
 from autobahn.__main__ import DOCS, main
 from autobahn.testees import HOST, connected, echo_client, echo_server
 from support.frames import close, frame
+from support.lanes import LANES
 from support.leaks import nothing_left
 from support.peer import PATIENCE
 
@@ -28,14 +29,17 @@ from nbdriver.wire.handshake import Opening, accept_headers
 # What is tried
 
 
-async def test_the_two_roles_that_are_tried_echo_to_each_other() -> None:
+@pytest.mark.parametrize("lane", LANES)
+async def test_the_two_roles_that_are_tried_echo_to_each_other(lane: str) -> None:
     messages: list[str | bytes] = ["", "ä" * 10_000, b"", bytes(70_000)]
     async with (
         asyncio.timeout(PATIENCE),
         nothing_left(),
-        echo_server() as server,
-        connected(server.addresses[0][1], "/") as websocket,
+        echo_server(lane) as server,
+        connected(server.addresses[0][1], "/", lane) as websocket,
     ):
+        assert server._context.websocket.fast_lane is (lane == "fast")
+        assert websocket._limits.fast_lane is (lane == "fast")
         for message in messages:
             await websocket.send(message)
             assert await websocket.receive() == message
@@ -130,12 +134,12 @@ def test_a_case_is_as_good_as_the_worse_of_its_behaviour_and_its_close(
     assert report.verdict({"behavior": behaviour, "behaviorClose": close}) == verdict
 
 
-def a_run(loop: str = "asyncio", **client: str) -> report.Run:
+def a_run(on: str = "asyncio", **client: str) -> report.Run:
     verdicts = {
         "server": {"1.1.1": "OK", "7.13.1": "INFORMATIONAL"},
         "client": {"1.1.1": "OK", "7.13.1": "OK", **client},
     }
-    return report.Run(date(2026, 1, 2), "make autobahn-full", {"Python": "3"}, loop, verdicts)
+    return report.Run(date(2026, 1, 2), "make autobahn-full", {"Python": "3"}, on, verdicts)
 
 
 def test_a_good_run_is_told_in_counts_and_a_closing_line() -> None:
@@ -160,13 +164,16 @@ def test_every_case_that_was_not_good_is_listed_and_counted_as_failed() -> None:
 # The docs
 
 
-def test_the_docs_take_the_counts_of_each_event_loop_in_its_own_block(tmp_path: Path) -> None:
+def test_the_docs_take_the_counts_of_each_event_loop_and_lane_in_its_own_block(
+    tmp_path: Path,
+) -> None:
     docs = tmp_path / "autobahn.md"
     docs.write_text("Before.\n\n" + report.in_docs(a_run()) + "\nAfter.\n", "utf-8")
-    report.write_docs(a_run("uvloop"), docs)
-    report.write_docs(a_run(**{"9.1.1": "FAILED"}), docs)
+    others = [a_run("uvloop"), a_run("uvloop, plain lane")]
+    for run in (*others, a_run(**{"9.1.1": "FAILED"}), *others):
+        report.write_docs(run, docs)
     expected = ["Before.", "", report.in_docs(a_run(**{"9.1.1": "FAILED"}))]
-    expected += [report.in_docs(a_run("uvloop")), "After.", ""]
+    expected += [*map(report.in_docs, others), "After.", ""]
     assert docs.read_text("utf-8") == "\n".join(expected)
     assert "| 7.* | closing | 1 INFORMATIONAL | 1 OK |\n" in docs.read_text("utf-8")
     assert "| all | | 1 OK, 1 INFORMATIONAL | 2 OK, 1 FAILED |\n" in docs.read_text("utf-8")
@@ -182,10 +189,10 @@ def test_docs_without_a_place_for_counts_are_left_alone(tmp_path: Path) -> None:
 
 def read_back(block: str) -> report.Run:
     """A run that has the counts of a block in the docs."""
-    loop = re.search(r"figures: (\S+)", block)
+    on = re.search(r"figures: (.+) -->", block)
     end = re.search(r"^By `(.+)` on (\S+): (.+)\.$", block, re.MULTILINE)
     rows = re.findall(r"^\| (\d+)\.\* \| [^|]+ \| ([^|]+) \| ([^|]+) \|$", block, re.MULTILINE)
-    assert loop
+    assert on
     assert end
     verdicts: dict[str, dict[str, str]] = {"server": {}, "client": {}}
     for group, *cells in rows:
@@ -193,7 +200,7 @@ def read_back(block: str) -> report.Run:
             words = [word for part in cell.split(", ") for word in expand(part)]
             verdicts[role].update({f"{group}.{i}": word for i, word in enumerate(words)})
     facts = dict(fact.split(" ", 1) for fact in end[3].split("; "))
-    return report.Run(date.fromisoformat(end[2]), end[1], facts, loop[1], verdicts)
+    return report.Run(date.fromisoformat(end[2]), end[1], facts, on[1], verdicts)
 
 
 def expand(part: str) -> list[str]:

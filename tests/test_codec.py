@@ -793,3 +793,21 @@ def test_damaged_bytes_are_read_alike_or_refused_alike(
     raw = json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass")
     start = where % (len(raw) + 1)
     assert_read_alike(raw[:start] + piece + raw[start + length :])
+
+
+@fuzz
+@given(st.lists(TOKENS).map("".join) | JSON.map(json.dumps), st.text(" \t\n\r\x0b\xa0", max_size=2))
+def test_any_text_is_parsed_as_the_decoder_of_the_standard_library_does(
+    text: str, blanks: str
+) -> None:
+    """Blanks around it or not, the same value or the same words."""
+    for each in (text, blanks + text, text + blanks, text + blanks + text):
+        assert parsed(module._parse, each) == parsed(module._decoder.decode, each)
+
+
+def parsed(parse: Callable[[str], Any], text: str) -> tuple[str, str]:
+    """As `outcome`, of what may be nested too deeply for the parser."""
+    try:
+        return outcome(parse, text)
+    except RecursionError:
+        return "RecursionError", ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import weakref
 from collections.abc import Awaitable
 from typing import Any, ClassVar
 
@@ -21,11 +22,8 @@ from nbdriver import (
     RequestDenied,
     WebSocketClosed,
 )
+from nbdriver.model import Connection
 from nbdriver.net.clock import RESOLUTION
-
-
-class Connection:
-    """What tells one connection's requests from another's."""
 
 
 def newcomer() -> MemoryWebSocket:
@@ -552,11 +550,11 @@ async def test_a_connection_that_is_gone_keeps_no_share() -> None:
     host, connection = Host(), Connection()
     await host.post({}, connection=connection)
     await host.dispatcher.drain()
-    assert len(host.dispatcher._shares) == 1
+    share = weakref.ref(connection.share)
     del connection
     host.adapter.headers.clear()
     gc.collect()
-    assert len(host.dispatcher._shares) == 0
+    assert share() is None
 
 
 async def test_more_permissions_than_events_are_not_asked_for_at_a_time() -> None:

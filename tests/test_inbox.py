@@ -250,3 +250,93 @@ def test_a_listener_that_raises_keeps_its_connection_out_of_nothing(inbox: Inbox
         with pytest.raises(ValueError, match=message):
             inbox.put(message)
     assert listener.messages == ["a", "b"]
+
+
+def test_what_need_not_wait_is_delivered_without_being_kept(inbox: Inbox) -> None:
+    kept: list[tuple[int, int]] = []
+    listener = Reacting(lambda message: kept.append((len(inbox), inbox.size)))
+    inbox.deliver_to(listener)
+    inbox.put("a")
+    inbox.put(b"b")
+    assert listener.messages == ["a", b"b"]
+    assert kept == [(0, 0), (0, 0)]
+
+
+def test_what_comes_while_something_waits_does_not_overtake_it(inbox: Inbox) -> None:
+    """For a listener that has not yet been flushed, or has paused and resumed."""
+    listener = Listener()
+    inbox.put("a")
+    inbox.deliver_to(listener)
+    inbox.put("b")
+    assert listener.messages == ["a", "b"]
+    inbox.paused = True
+    inbox.put("c")
+    inbox.paused = False
+    inbox.put("d")
+    assert listener.messages == ["a", "b", "c", "d"]
+
+
+def test_puts_from_inside_deliveries_do_not_nest(inbox: Inbox) -> None:
+    """A listener that puts a message in at each message is no deeper than one."""
+    depth = deepest = 0
+
+    def put(message: str | bytes) -> None:
+        nonlocal depth, deepest
+        depth += 1
+        deepest = max(deepest, depth)
+        if int(message) < 2_000:
+            inbox.put(str(int(message) + 1))
+        depth -= 1
+
+    listener = Reacting(put)
+    inbox.deliver_to(listener)
+    inbox.put("0")
+    assert deepest == 1
+    assert listener.messages == [str(number) for number in range(2_001)]
+
+
+def test_a_listener_that_pauses_in_a_delivery_gets_no_more_of_what_was_put_in_from_it(
+    inbox: Inbox,
+) -> None:
+    def pause(message: str | bytes) -> None:
+        inbox.paused = True
+        inbox.put("b")
+
+    listener = Reacting(pause)
+    inbox.deliver_to(listener)
+    inbox.put("a")
+    assert listener.messages == ["a"]
+    assert len(inbox) == 1
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_an_end_from_inside_the_delivery_of_what_just_came_is_told_after_it(
+    inbox: Inbox, paused: bool
+) -> None:
+    def end(message: str | bytes) -> None:
+        if message == "a":
+            inbox.paused = paused
+            inbox.put("b")
+            inbox.end(1006, "aborted")
+            assert listener.closed is None
+
+    listener = Reacting(end)
+    inbox.deliver_to(listener)
+    inbox.put("a")
+    assert listener.messages == ["a", "b"]
+    assert str(listener.closed) == "1006: aborted"
+    assert inbox.exhausted
+
+
+def test_a_listener_that_raises_loses_nothing_that_was_put_in_from_it(inbox: Inbox) -> None:
+    def fail(message: str | bytes) -> None:
+        if message == "a":
+            inbox.put("b")
+            raise ValueError(message)
+
+    listener = Reacting(fail)
+    inbox.deliver_to(listener)
+    with pytest.raises(ValueError, match="a"):
+        inbox.put("a")
+    inbox.put("c")
+    assert listener.messages == ["a", "b", "c"]

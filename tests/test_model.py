@@ -44,6 +44,62 @@ def test_each_byte_of_a_value_is_one_character() -> None:
     assert list(Headers.from_bytes([(b"A", b"\xe4\xff")]).items()) == [("a", "\xe4\xff")]
 
 
+def test_headers_of_names_that_do_not_repeat_are_what_a_dict_says() -> None:
+    headers = Headers.from_unique({"x-a": "1", "b": "2"})
+    assert headers == Headers([("X-A", "1"), ("B", "2")])
+    assert list(headers.items()) == [("x-a", "1"), ("b", "2")]
+    assert (headers.get("X-A"), headers.get_all("B"), headers.get_all("c")) == ("1", ["2"], [])
+    assert "x-A" in headers
+    assert len(headers) == 2
+    assert not headers.repeats("x-a")
+    assert repr(headers) == "Headers([('x-a', '1'), ('b', '2')])"
+
+
+def test_a_field_repeats_if_it_has_more_than_one_line() -> None:
+    headers = Headers([("A", "1"), ("B", "2"), ("a", "1")])
+    assert [headers.repeats(name) for name in ("a", "A", "b", "c")] == [True, True, False, False]
+    assert len(headers) == 3
+    assert not Headers([("A", "1")]).repeats("a")
+
+
+@pytest.mark.parametrize(
+    ("lines", "joined"),
+    [
+        ([], {}),
+        ([("A", "1"), ("B", "")], {"a": "1", "b": ""}),
+        ([("A", "1"), ("B", "2"), ("a", "3")], {"a": "1, 3", "b": "2"}),
+        ([("Cookie", "a=1"), ("cookie", "b=2"), ("A", "")], {"cookie": "a=1; b=2", "a": ""}),
+        ([("A", ""), ("A", "")], {"a": ", "}),
+    ],
+)
+def test_all_fields_are_joined_into_a_new_dict(
+    lines: list[tuple[str, str]], joined: dict[str, str]
+) -> None:
+    headers = Headers(lines)
+    assert headers.joined() == joined
+    assert list(headers.joined()) == list(joined)
+    headers.joined()["a"] = "changed"
+    assert headers.joined() == joined
+
+
+HEADER_LINES = st.lists(st.tuples(st.sampled_from(["A", "a", "B", "Cookie"]), st.text(max_size=2)))
+
+
+@given(HEADER_LINES)
+def test_headers_say_of_any_lines_what_a_list_of_them_says(lines: list[tuple[str, str]]) -> None:
+    headers = Headers(lines)
+    lowered = [(name.lower(), value) for name, value in lines]
+    assert list(headers.items()) == lowered
+    assert len(headers) == len(lines)
+    for name in ("A", "b", "cookie", "c"):
+        values = [value for key, value in lowered if key == name.lower()]
+        assert headers.get_all(name) == values
+        assert headers.get(name) == (", ".join(values) if values else None)
+        assert headers.repeats(name) is (len(values) > 1)
+        assert (name in headers) is bool(values)
+    assert (headers == Headers(dict(lowered).items())) is (len(dict(lowered)) == len(lines))
+
+
 def test_headers_are_equal_by_their_lines() -> None:
     assert Headers([("A", "1")]) == Headers([("a", "1")])
     assert Headers([("A", "1")]) != Headers([("A", "2")])
@@ -109,6 +165,16 @@ def test_text_that_utf_8_cannot_carry_is_a_value_error() -> None:
 def test_a_status_that_is_not_final_is_a_value_error(status_code: int) -> None:
     with pytest.raises(ValueError, match="final response"):
         Response(status_code)
+
+
+@pytest.mark.parametrize("status_code", [200.0, "200", None, b"200"])
+def test_a_status_that_is_no_whole_number_is_a_value_error(status_code: Any) -> None:
+    with pytest.raises(ValueError, match="final response"):
+        Response(status_code)
+
+
+def test_a_status_may_be_one_of_the_standard_library() -> None:
+    assert Response(HTTPStatus.ACCEPTED).reason == "Accepted"
 
 
 @pytest.mark.parametrize(

@@ -12,18 +12,18 @@ import enum
 import logging
 import time
 from dataclasses import dataclass, field
-from email.utils import formatdate
 from functools import lru_cache
 from typing import Protocol
 
 from ..abc import Application
 from ..errors import ConnectionLost, HTTPError, WebSocketClosed
 from ..logs import escape, mask_secrets, name_peer
-from ..model import Headers, Request, Response, read_address, refusal
+from ..model import Connection as Identity
+from ..model import Request, Response, read_address, refusal
 from ..wire import extensions, handshake, origin, proxy
 from ..wire.deflate import DeflateSettings, PerMessageDeflate
 from ..wire.exchange import Exchange
-from ..wire.head import HeadLimits
+from ..wire.head import Head, HeadLimits
 from ..wire.session import Session
 from .clock import Clock
 from .stream import Receiver, Stream
@@ -39,6 +39,9 @@ access_logger = logging.getLogger(f"{__name__}.access")
 _SHARE = 64
 #: Bytes that a body must bring within `body_timeout` not to count as stalled.
 _BODY_PROGRESS = 1_024
+# In English, whatever the locale.
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 #: What is no failure of a handler: a refusal, and a cancellation, of which `Tasks` tells the log.
 _NO_FAILURE = (HTTPError, asyncio.CancelledError)
 
@@ -58,6 +61,8 @@ class HTTPLimits:
     """How long the rest of a request that has begun may take when the server is stopping."""
     server_header: str | None = None
     access_log: bool = True
+    fast_lane: bool = True
+    """Whether a plain request is read without h11; it changes the speed and nothing else."""
 
 
 class Connection(Receiver, Protocol):
@@ -96,13 +101,9 @@ class _State(enum.Enum):
     """The connection is ended, or is a WebSocket's."""
 
 
-_READING = frozenset([_State.HEAD, _State.BODY, _State.IDLE])
-
-
-class _Identity:
-    """Tells a connection from others; whoever keeps a request must not keep all of that."""
-
-    __slots__ = ("__weakref__",)
+# Tuples, in which a member is found by its identity: in a set it would be hashed, in Python.
+_READING = (_State.HEAD, _State.BODY, _State.IDLE)
+_BETWEEN = (_State.HEAD, _State.IDLE)
 
 
 class HTTPConnection:
@@ -139,8 +140,10 @@ class HTTPConnection:
         local = read_address(stream.info("sockname"))
         self._loopback = local is not None and origin.is_loopback(local[0])
         self._scheme = "http" if stream.info("ssl_object") is None else "https"
-        self._identity = _Identity()
-        self._exchange = Exchange(context.http.head, context.http.max_body)
+        self._identity = Identity()
+        self._exchange = Exchange(
+            context.http.head, context.http.max_body, fast_lane=context.http.fast_lane
+        )
         self._buffer = bytearray()
         self._progress = 0
         self._turn: asyncio.Handle | None = None
@@ -164,6 +167,8 @@ class HTTPConnection:
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+        if self._state in _BETWEEN and not self._buffer and self._take_whole(data):
+            return
         self._buffer += data
         if self._turn is None and self._state in _READING:
             self._advance()
@@ -193,6 +198,24 @@ class HTTPConnection:
             self._deadline.set(min(left, self._context.http.stop_timeout))
 
     # Reading.
+
+    def _take_whole(self, data: bytes) -> bool:
+        """Read a plain request that came in one piece, as nearly all do; gives whether it is one.
+
+        It does what `_advance` does with any request, without the buffer.
+        """
+        whole = self._exchange.read_whole(data)
+        if whole is None:
+            return False
+        request = self._request = self._make_request(*whole)
+        if self._trusted or not self._exchange.repeated:
+            try:
+                self._check_provenance(request)
+            except HTTPError as error:
+                self.refuse(error)
+                return True
+        self._complete(request)
+        return True
 
     def _advance(self) -> None:
         """Read what is there: one request at most, and no more than a share of a long one."""
@@ -234,15 +257,7 @@ class HTTPConnection:
                 self._state = _State.HEAD
                 self._deadline.set(self._context.http.head_timeout)
             return False
-        request = self._request = Request(
-            head.method,
-            head.target,
-            Headers.from_bytes(head.fields),
-            http_version=head.http_version,
-            scheme=self._scheme,
-            client=self._client,
-            connection=self._identity,
-        )
+        request = self._request = self._make_request(head)
         self._check_provenance(request)
         if handshake.wants_websocket(request.headers):
             self._begin_upgrade(request)
@@ -252,6 +267,18 @@ class HTTPConnection:
             self._begin_body(head.content_length)
             return True
         return False
+
+    def _make_request(self, head: Head, body: bytes = b"") -> Request:
+        return Request(
+            head.method,
+            head.target,
+            head.headers,
+            body,
+            head.http_version,
+            self._scheme,
+            self._client,
+            self._identity,
+        )
 
     def _check_provenance(self, request: Request) -> None:
         """See who sent the request, and whether a web page may have. Raises HTTPError."""
@@ -305,8 +332,8 @@ class HTTPConnection:
     def _hand_over(self, state: _State) -> None:
         """From now on it is the application that takes its time."""
         self._state = state
-        self._deadline.set(None)
-        self._began = self._context.clock.time()
+        if self._context.http.access_log:
+            self._began = self._context.clock.time()
 
     async def _respond(self, request: Request) -> None:
         try:
@@ -319,21 +346,24 @@ class HTTPConnection:
             self.refuse(error)
             await _raise_on(error)
             return
-        try:
-            await self._stream.drain()
-        except ConnectionLost:
-            return
-        except asyncio.CancelledError:
-            self._end()
-            raise
+        if self._stream.full:
+            try:
+                await self._stream.drain()
+            except asyncio.CancelledError:
+                self._end()
+                raise
+            except ConnectionLost:
+                return
         self._next()
 
     def _next(self) -> None:
         """The answer is sent: keep the connection for the next request, or end it."""
-        if self._last or self._exchange.over:
+        if self._state is not _State.RESPONDING:
+            # Lost meanwhile.
+            return
+        if self._last or not self._exchange.start_next():
             self._end()
             return
-        self._exchange.start_next()
         self._request = self._began = None
         self._state = _State.IDLE
         self._deadline.set(self._context.http.idle_timeout)
@@ -361,24 +391,28 @@ class HTTPConnection:
         """Send an answer in one piece: the one place where answers are written."""
         if not isinstance(response, Response):
             raise TypeError(f"expected a Response from the handler, got {response!r:.100}")
+        settings = self._context.http
         self._write(
             self._exchange.answer(
                 response,
                 date=_date(int(time.time())),
-                server=self._context.http.server_header,
+                server=settings.server_header,
                 close=self._last,
                 to_head=self._request is not None and self._request.method == "HEAD",
             )
         )
-        self._log_access(response.status_code)
+        if settings.access_log:
+            self._log_access(response.status_code)
 
     def _write(self, data: bytes) -> None:
         """Send `data`, if somebody is there still: the one place where bytes are written."""
-        if self._stream.open:
+        try:
             self._stream.write(data)
+        except ConnectionLost:
+            pass
 
     def _log_access(self, status_code: int) -> None:
-        if not self._context.http.access_log or not access_logger.isEnabledFor(logging.INFO):
+        if not access_logger.isEnabledFor(logging.INFO):
             return
         line, took = "-", ""
         if (request := self._request) is not None:
@@ -436,19 +470,24 @@ class HTTPConnection:
         extension, answer = self._agreed or (None, None)
         headers = handshake.accept_headers(self._opening, subprotocol, answer)
         self._stream.write(self._exchange.inform(101, "Switching Protocols", headers))
-        self._log_access(101)
+        if self._context.http.access_log:
+            self._log_access(101)
         ahead = bytes(self._buffer)
         self._websocket = None
         self._leave()
         self._stream.push(websocket)
         self._context.connections[self._stream] = websocket
-        return Session(self._context.websocket.frames, extension=extension), ahead
+        limits = self._context.websocket
+        session = Session(limits.frames, extension=extension, fast_lane=limits.fast_lane)
+        return session, ahead
 
     # Ending.
 
     def _expire(self) -> None:
-        """The deadline is over."""
+        """The deadline is over; the application's time is its own."""
         limits = self._context.http
+        if self._state in (_State.RESPONDING, _State.UPGRADING):
+            return
         if self._state is _State.IDLE:
             self._end(linger=False)
         elif self._last:
@@ -491,5 +530,10 @@ async def _raise_on(error: BaseException) -> None:
 
 @lru_cache(maxsize=1)
 def _date(second: int) -> str:
-    """The Date header of that second (RFC 9110, 6.6.1)."""
-    return formatdate(second, usegmt=True)
+    """The Date header of that second (RFC 9110, 5.6.7 and 6.6.1).
+
+    By hand: `email.utils` is a twentieth of the time in which all of this is imported.
+    """
+    moment = time.gmtime(second)
+    day, month = _DAYS[moment.tm_wday], _MONTHS[moment.tm_mon - 1]
+    return time.strftime(f"{day}, %d {month} %Y %H:%M:%S GMT", moment)

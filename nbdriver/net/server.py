@@ -28,7 +28,7 @@ from .binding import SocketAddress, bind
 from .clock import Clock, LoopClock
 from .http11 import Connection, Context, HTTPConnection, HTTPLimits
 from .sockets import Listener
-from .stream import Stream, StreamLimits
+from .stream import Stream, StreamLimits, settle_allocator
 from .tasks import Tasks
 from .tls import TLS
 from .websocket import WebSocketLimits
@@ -93,6 +93,8 @@ class Server:
         self._application = application
         self._config = config
         self._stream_limits = _stream_limits(config)
+        # Bound once, not for each connection.
+        self._callbacks = self._connected, self._lost
         self._listeners: list[Listener] = []
         self._arrivals: Arrivals | None = None
         self._tls: TLS | None = None
@@ -129,6 +131,7 @@ class Server:
 
     async def _listen(self) -> None:
         config = self._config
+        settle_allocator()
         if config.proxy_protocol and not config.trusted_proxies:
             raise StartupError(
                 "the setting proxy_protocol needs trusted_proxies, which names nobody: no"
@@ -170,7 +173,7 @@ class Server:
         return self._tls is None or self._tls.reload()
 
     def _stream(self, peername: object) -> Stream:
-        return Stream(self._connected, self._lost, self._clock, self._stream_limits, peername)
+        return Stream(*self._callbacks, self._clock, self._stream_limits, peername)
 
     def _lost(self, stream: Stream) -> None:
         del self._connections[stream]
@@ -366,6 +369,7 @@ def _context(
             stop_timeout=config.shutdown_timeout * _REQUESTS,
             server_header=config.server_header,
             access_log=config.access_log,
+            fast_lane=config.fast_lane,
         ),
         websocket=WebSocketLimits(
             frames=FrameLimits(max_message=config.max_message, max_fragments=config.max_fragments),
@@ -373,6 +377,7 @@ def _context(
             ping_interval=config.ping_interval,
             ping_timeout=config.ping_timeout,
             close_timeout=config.close_timeout,
+            fast_lane=config.fast_lane,
         ),
         deflate=DeflateSettings(max_message=config.max_message) if config.deflate else None,
         proxies=TrustedProxies(config.trusted_proxies, Family(config.forwarded_headers)),

@@ -21,7 +21,7 @@ from typing import Any, Protocol, cast
 from ..errors import ConnectionLost
 from .clock import Clock
 
-__all__ = ["Receiver", "Stream", "StreamLimits"]
+__all__ = ["Receiver", "Stream", "StreamLimits", "settle_allocator"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,17 @@ _PROGRESS = 1_024
 _NO_LINGERING = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 #: Bytes of input that are thrown away in one go.
 _PIECE = 65_536
+_LARGER_THAN_ANY_READ = 524_288
+
+
+def settle_allocator() -> None:
+    """Bring the C library's allocator to where it gets in any process that runs for a while.
+
+    asyncio's own loop asks for 256 KiB for each read. glibc takes a block of that size from the
+    system, and gives it back, each time (20 us and more), until one as large was freed once: from
+    then on it keeps them (mallopt(3), M_MMAP_THRESHOLD). Elsewhere this does nothing.
+    """
+    bytes(_LARGER_THAN_ANY_READ)
 
 
 class Receiver(Protocol):
@@ -69,7 +80,8 @@ class _State(enum.Enum):
     LOST = enum.auto()
 
 
-_WRITABLE = frozenset([_State.OPEN, _State.HALF_CLOSED])
+# A tuple, in which a member is found by its identity: in a set it would be hashed, in Python.
+_WRITABLE = (_State.OPEN, _State.HALF_CLOSED)
 
 
 class Stream(asyncio.Protocol):
@@ -83,7 +95,6 @@ class Stream(asyncio.Protocol):
         "_clock",
         "_connected",
         "_deadline",
-        "_full",
         "_limits",
         "_lost",
         "_paused",
@@ -93,6 +104,7 @@ class Stream(asyncio.Protocol):
         "_state",
         "_transport",
         "_written",
+        "full",
     )
 
     def __init__(
@@ -115,8 +127,8 @@ class Stream(asyncio.Protocol):
         self._peername = peername
         self._state = _State.LOST
         self._paused = False
-        self._full: asyncio.Event | None = None
-        """While the write buffer is full: what is set when it no longer is."""
+        self.full: asyncio.Event | None = None
+        """While the write buffer is full, and `drain` waits: what is set when it no longer is."""
         self._written = 0
         self._read = 0
         """How much of what was written the peer had taken when its time began."""
@@ -149,7 +161,7 @@ class Stream(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The write buffer is full (asyncio.BaseProtocol): from now on the peer has to read."""
-        self._full = asyncio.Event()
+        self.full = asyncio.Event()
         self._watch()
 
     def resume_writing(self) -> None:
@@ -210,7 +222,7 @@ class Stream(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send `data`, now or as soon as the peer reads; raises ConnectionLost if it cannot be."""
-        if not self.open:
+        if self._state not in _WRITABLE or self._transport.is_closing():
             raise ConnectionLost("expected an open connection to write to, but it is closed")
         self._written += len(data)
         self._transport.write(data)
@@ -220,8 +232,8 @@ class Stream(asyncio.Protocol):
 
         Safe to cancel.
         """
-        while self._full is not None:
-            await self._full.wait()
+        while self.full is not None:
+            await self.full.wait()
         if self._state is _State.LOST:
             raise ConnectionLost("expected an open connection to write to, but it is gone")
 
@@ -248,7 +260,7 @@ class Stream(asyncio.Protocol):
         # From now on `resume_writing` means that all is sent, and the moment begins only then.
         # (Not 0: asyncio's TLS takes a buffer of 0 bytes for full then.)
         self._transport.set_write_buffer_limits(high=1)
-        if self._full is None:
+        if self.full is None:
             self._deadline.set(self._limits.linger_timeout)
         try:
             self._say_end()
@@ -311,7 +323,7 @@ class Stream(asyncio.Protocol):
 
     def _stalled(self) -> None:
         """The deadline is over: for reading what waits, or for the end of a lingering close."""
-        if self._state is _State.LINGERING and self._full is None:
+        if self._state is _State.LINGERING and self.full is None:
             self._end(now=True)
         elif self._state is _State.FLUSHING and self._read == self._written:
             self.abort()
@@ -333,6 +345,6 @@ class Stream(asyncio.Protocol):
 
     def _wake(self) -> None:
         """Let whoever waits in `drain` look again."""
-        if self._full is not None:
-            self._full.set()
-            self._full = None
+        if self.full is not None:
+            self.full.set()
+            self.full = None

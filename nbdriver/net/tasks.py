@@ -10,6 +10,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 __all__ = ["Tasks"]
@@ -30,7 +31,9 @@ class Tasks:
     """
 
     def __init__(self, *, eager: bool = True) -> None:
-        self._options = _EAGER if eager else {}
+        self._make: Callable[..., asyncio.Task[Any]] = partial(
+            asyncio.Task, **(_EAGER if eager else {})
+        )
         self._held: dict[asyncio.Task[Any], tuple[object, Done | None]] = {}
 
     def __len__(self) -> int:
@@ -45,29 +48,17 @@ class Tasks:
         cancelled. `done` is called once when the task has ended, however it ended; what it raises
         is logged.
         """
-        loop = asyncio.get_running_loop()
-        task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **self._options)
-        self._held[task] = cause, done
-        see_to_its_end = self._ended if task.done() else self._hold
-        see_to_its_end(task)
+        task = self._make(coroutine, loop=asyncio.get_running_loop())
+        see_to_its_end = _see_off if task.done() else self._hold
+        see_to_its_end(task, cause, done)
         return task
 
-    def _hold(self, task: asyncio.Task[Any]) -> None:
+    def _hold(self, task: asyncio.Task[Any], cause: object, done: Done | None) -> None:
+        self._held[task] = cause, done
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        cause, done = self._held.pop(task)
-        if task.cancelled():
-            # Whoever cancels a task knows of it; one that ends so by itself would end unseen.
-            if not task.cancelling():
-                logger.error("%s: failed with a CancelledError of its own", _brief(cause))
-        elif (error := task.exception()) is not None:
-            logger.error("%s: failed", _brief(cause), exc_info=error)
-        if done is not None:
-            try:
-                done()
-            except Exception:
-                logger.exception("%s: what was to be done at its end failed", _brief(cause))
+        _see_off(task, *self._held.pop(task))
 
     async def join(self) -> None:
         """Wait until no task is left, those included that are started meanwhile.
@@ -93,6 +84,21 @@ class Tasks:
     def _others(self) -> list[asyncio.Task[Any]]:
         current = asyncio.current_task()
         return [task for task in self._held if task is not current]
+
+
+def _see_off(task: asyncio.Task[Any], cause: object, done: Done | None) -> None:
+    """A task has ended: tell the log if it failed, and call what is to be called."""
+    if task.cancelled():
+        # Whoever cancels a task knows of it; one that ends so by itself would end unseen.
+        if not task.cancelling():
+            logger.error("%s: failed with a CancelledError of its own", _brief(cause))
+    elif (error := task.exception()) is not None:
+        logger.error("%s: failed", _brief(cause), exc_info=error)
+    if done is not None:
+        try:
+            done()
+        except Exception:
+            logger.exception("%s: what was to be done at its end failed", _brief(cause))
 
 
 def _brief(cause: object, limit: int = 200) -> str:

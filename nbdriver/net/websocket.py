@@ -21,7 +21,7 @@ from ..logs import escape
 from ..model import Request
 from ..wire.closing import ABNORMAL_CLOSURE, GOING_AWAY, check_code
 from ..wire.frames import FrameLimits
-from ..wire.session import Close, Event, Ping, Pong, Session
+from ..wire.session import Event, Ping, Pong, Session
 from .clock import Clock
 from .keepalive import KeepAlive
 from .stream import Stream
@@ -49,6 +49,8 @@ class WebSocketLimits:
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
     close_timeout: float = 10.0
+    fast_lane: bool = True
+    """Whether plain frames are read without wsproto; it changes the speed and nothing else."""
 
 
 class Upgrade(Protocol):
@@ -78,7 +80,8 @@ class _State(enum.Enum):
     CLOSED = enum.auto()
 
 
-_READING = frozenset([_State.OPEN, _State.CLOSING])
+# A tuple, in which a member is found by its identity: in a set it would be hashed, in Python.
+_READING = (_State.OPEN, _State.CLOSING)
 
 
 class WebSocketConnection(abc.WebSocketConnection):
@@ -206,7 +209,7 @@ class WebSocketConnection(abc.WebSocketConnection):
         self._advancing = True
         try:
             self._inbox.flush()
-            while share > 0 and self._reads:
+            while share > 0 and self._buffer and self._reads:
                 if (event := self._session.next_event(self._buffer)) is None:
                     break
                 share -= _COST + len(event)
@@ -216,15 +219,16 @@ class WebSocketConnection(abc.WebSocketConnection):
         finally:
             self._advancing = False
         if self._reads:
-            self._read_on(later=share <= 0)
+            if share > 0:
+                self._stream.resume_reading()
+            else:
+                self._read_on_later()
         elif self._state is _State.ANSWERING and self._inbox.listening:
             # The tasks that a listener has started have their turn first.
             asyncio.get_running_loop().call_soon(self._answered)
 
-    def _read_on(self, *, later: bool) -> None:
-        if not later:
-            self._stream.resume_reading()
-        elif self._turn is None:
+    def _read_on_later(self) -> None:
+        if self._turn is None:
             self._stream.pause_reading()
             self._turn = asyncio.get_running_loop().call_soon(self._take_turn)
 
@@ -235,23 +239,27 @@ class WebSocketConnection(abc.WebSocketConnection):
     @property
     def _reads(self) -> bool:
         """Whether what comes is looked at; after our Close only the peer's is waited for."""
-        if self._state is _State.OPEN and self._inbox.paused:
-            # What was read of a connection that is gone is still handed over, within bounds.
-            return not self._stream.open and self._inbox.size <= self._limits.max_parked
-        return self._state in _READING
+        if self._state is not _State.OPEN:
+            return self._state is _State.CLOSING
+        # What was read of a connection that is gone is still handed over, within bounds.
+        return not self._inbox.paused or (
+            not self._stream.open and self._inbox.size <= self._limits.max_parked
+        )
 
     def _handle(self, event: Event) -> None:
         match event:
+            case str() | bytes():
+                # After our Close nothing but the peer's is wanted.
+                if self._state is _State.OPEN:
+                    self._receive(event)
             case Ping(payload):
                 # After our Close nothing may be sent (RFC 6455, 5.5.1).
                 if self._state is _State.OPEN and self._takes_pongs:
                     self._write(self._session.pong(payload))
             case Pong(payload):
                 self._keep_alive.answered(payload)
-            case Close(code, reason):
-                self._close_received(code, reason)
-            case _ if self._state is _State.OPEN:
-                self._receive(event)
+            case _:
+                self._close_received(*event)
 
     @property
     def _takes_pongs(self) -> bool:
@@ -273,7 +281,7 @@ class WebSocketConnection(abc.WebSocketConnection):
         if self._inbox.paused and self._inbox.size <= self._limits.max_parked // 2:
             # In a turn of its own: a Close that is read must not come before this one's answer.
             self._unpause()
-            self._read_on(later=True)
+            self._read_on_later()
         return message
 
     def deliver_to(self, listener: abc.WebSocketListener) -> None:
@@ -302,15 +310,18 @@ class WebSocketConnection(abc.WebSocketConnection):
 
     async def send(self, message: str | bytes) -> None:
         """See `abc.WebSocketConnection.send`."""
-        if not isinstance(message, str | bytes):
+        if not isinstance(message, (str, bytes)):
             raise TypeError(f"expected str or bytes to send, got {type(message).__name__}")
-        self._check_open()
-        # Before the write as well: else each of many senders would put its message into the buffer
-        # of a peer that does not read.
-        await self._drain()
-        self._check_open()
+        if self._state is not _State.OPEN:
+            self._check_open()
+        if self._stream.full:
+            # Before the write as well: else each of many senders would put its message into the
+            # buffer of a peer that does not read.
+            await self._drain()
+            self._check_open()
         self._write(self._session.message(message))
-        await self._drain()
+        if self._stream.full:
+            await self._drain()
         if self._state is _State.CLOSED:
             raise self._error()
 
@@ -337,7 +348,7 @@ class WebSocketConnection(abc.WebSocketConnection):
         """See whether something may be sent."""
         if self._state is _State.CONNECTING:
             raise RuntimeError("expected a connection that was accepted")
-        if self._state in (_State.CLOSING, _State.CLOSED):
+        if self._state is _State.CLOSING or self._state is _State.CLOSED:
             raise self._error()
 
     def _write(self, data: bytes) -> None:

@@ -24,6 +24,10 @@ _MAX_TRAILERS = 8_192
 class BodyCutter(Protocol):
     """Cuts one body."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether all of it was cut."""
+
     def cut(self, buffer: bytearray) -> bytes | None:
         """Take the next element from `buffer`; None if nothing can be taken yet.
 
@@ -50,6 +54,11 @@ class LengthCutter:
         if length > limit:
             raise _too_large(limit)
         self._remaining = length
+
+    @property
+    def complete(self) -> bool:
+        """See `BodyCutter`."""
+        return not self._remaining
 
     def cut(self, buffer: bytearray) -> bytes | None:
         """The next piece of the body."""
@@ -79,6 +88,11 @@ class ChunkedCutter:
         self._remaining = 0
         self._trailers = _MAX_TRAILERS
         self._expect = _Expect.LINE
+
+    @property
+    def complete(self) -> bool:
+        """See `BodyCutter`."""
+        return self._expect is _Expect.NOTHING
 
     def cut(self, buffer: bytearray) -> bytes | None:
         """The next element: a chunk line, a piece of data, the line end after it, or the last."""

@@ -2,20 +2,32 @@
 
 wsproto reads what passes here. Frames are cut from the connection's one buffer: a header that
 breaks a rule, or announces more than may come, is refused without waiting for what it announces.
+
+`FrameCutter` is the law. `read_plain` is the short cut to its verdict and wsproto's, for what
+nearly every frame is: a whole message, all there, with no bit set that asks for more; `build_plain`
+makes such a one.
 """
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
-from wsproto.frame_protocol import Opcode
+from wsproto.frame_protocol import Opcode, XorMaskerSimple
 
 from ..errors import ProtocolViolation
 from .closing import MESSAGE_TOO_BIG, POLICY_VIOLATION, PROTOCOL_ERROR
 
-__all__ = ["FrameCutter", "FrameHeader", "FrameLimits", "read_header"]
-
+__all__ = [
+    "FrameCutter",
+    "FrameHeader",
+    "FrameLimits",
+    "build_plain",
+    "read_header",
+    "read_plain",
+]
 
 #: RFC 6455, 5.2: those that have a meaning.
 _OPCODES = frozenset(Opcode)
@@ -24,6 +36,13 @@ _RSV1 = 0x40
 #: Bytes for which a frame beyond `max_fragments` is worth its while: who sends a long message in
 #: many frames may, who sends frames with nothing to speak of in them may not.
 _WORTHWHILE = 32
+
+#: The first byte of a plain frame: final, no reserved bit, text or binary.
+_PLAIN_TEXT = 0x80 | Opcode.TEXT
+_PLAIN_BINARY = 0x80 | Opcode.BINARY
+_MASKED = 0x80
+#: Bytes up to which it is cheapest to unmask a payload as one number.
+_SMALL = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +111,7 @@ class FrameCutter:
         "_masked",
         "_remaining",
         "_size",
+        "idle",
     )
 
     def __init__(self, limits: FrameLimits, *, masked: bool, compressed: bool = False) -> None:
@@ -103,6 +123,8 @@ class FrameCutter:
         self._compressed = False
         self._size = 0
         self._frames = 0
+        self.idle = True
+        """Whether the next frame begins a message, and nothing of it was looked at."""
 
     def cut(self, buffer: bytearray) -> bytes | None:
         """Take the next piece: a header with what is there of its payload, or more of that.
@@ -112,13 +134,17 @@ class FrameCutter:
         """
         if not self._remaining:
             header = self._header = self._header or self._checked_header(buffer)
-            if header is None or len(buffer) < header.size:
+            if header is None:
+                return None
+            self.idle = False
+            if len(buffer) < header.size:
                 return None
             self._header = None
             self._remaining = header.size + header.length
         piece = bytes(buffer[: self._remaining])
         del buffer[: len(piece)]
         self._remaining -= len(piece)
+        self.idle = not self._remaining and not self._frames
         return piece or None
 
     def _checked_header(self, buffer: bytearray) -> FrameHeader | None:
@@ -180,3 +206,69 @@ class FrameCutter:
         """
         limit = self._limits.max_message
         return limit + limit // 7 + 16 * frames if self._compressed else limit
+
+
+def read_plain(buffer: bytearray, max_message: int, *, masked: bool) -> str | bytes | None:
+    """Take a plain frame from the beginning of `buffer`, and give its message.
+
+    None if there is none, or not all of it, and nothing is taken then: what it is, or what is wrong
+    with it, is for the law to say.
+    """
+    if len(buffer) < 2 or (first := buffer[0]) not in (_PLAIN_TEXT, _PLAIN_BINARY):
+        return None
+    # The bit that says whether it is masked has to be as it must be, and so is 0 from here on.
+    length = buffer[1] ^ _MASKED if masked else buffer[1]
+    if length > 127:
+        return None
+    start = 2
+    if length >= 126:
+        start, shortest = (4, 126) if length == 126 else (10, 2**16)
+        if (length := int.from_bytes(buffer[2:start], "big")) < shortest:
+            return None
+    if masked:
+        start += 4
+    end = start + length
+    if length > max_message or len(buffer) < end:
+        return None
+    raw = buffer[start:end]
+    payload = _unmask(raw, buffer[start - 4 : start]) if masked else raw
+    try:
+        message = payload.decode() if first == _PLAIN_TEXT else bytes(payload)
+    except UnicodeDecodeError:
+        return None
+    del buffer[:end]
+    return message
+
+
+def _unmask(payload: bytearray, key: bytearray) -> bytes | bytearray:
+    """RFC 6455, 5.3; as a number, a payload is unmasked by one exclusive or."""
+    size = len(payload)
+    if size > _SMALL:
+        return XorMaskerSimple(key).process(payload)
+    words = (size + 3) // 4
+    mask = int.from_bytes(key, "little") * _ones(words)
+    unmasked = int.from_bytes(payload, "little") ^ mask
+    return unmasked.to_bytes(4 * words, "little")[:size]
+
+
+@lru_cache(_SMALL // 4 + 1)
+def _ones(words: int) -> int:
+    """What a key, as a number, is multiplied by to stand side by side with itself so many times."""
+    return int.from_bytes(b"\1\0\0\0" * words, "little")
+
+
+def build_plain(message: str | bytes) -> bytes:
+    """The frame of a message, as a server sends it (RFC 6455, 5.2).
+
+    Raises ValueError for text that UTF-8 cannot carry.
+    """
+    if isinstance(message, str):
+        first, payload = _PLAIN_TEXT, message.encode()
+    else:
+        first, payload = _PLAIN_BINARY, message
+    size = len(payload)
+    if size < 126:
+        return bytes((first, size)) + payload
+    if size < 2**16:
+        return struct.pack("!BBH", first, 126, size) + payload
+    return struct.pack("!BBQ", first, 127, size) + payload

@@ -4,17 +4,24 @@ h11 parses what passes here. It is lenient where request smuggling lives (bare L
 Content-Length beside a Transfer-Encoding, ...), so one strict pass over the raw head comes first,
 and everything that RFC 9112 lets a server refuse is refused in this file, each check beside its
 clause. A head that is `plain` holds nothing that needs a second look.
+
+`check` is the law. `recognise` and `Familiar` are short cuts to its verdict, since a client's heads
+hardly differ from event to event: what each line means is remembered for all connections, and of
+each connection the last head, which most often is the next one but for its Content-Length.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from ..errors import HTTPError
+from ..model import Headers
 
-__all__ = ["FIELD", "Head", "HeadCutter", "HeadLimits", "check", "is_host"]
+__all__ = ["FIELD", "Familiar", "Head", "HeadCutter", "HeadLimits", "check", "is_host", "recognise"]
 
 # RFC 9110, 5.6.2: token; RFC 9112, 3: the request line; RFC 9110, 5.5: field values. Obs-fold
 # (RFC 9112, 5.2) and blanks before the colon (5.1) do not match, nor does a lone CR or LF (2.2).
@@ -36,16 +43,24 @@ _AUTHORITY = rb"(?:\[[0-9A-Fa-f:.]+\]|" + _NAMED_HOST + rb")(?::[0-9]*)?"
 _HOST = re.compile(_AUTHORITY)
 _ABSOLUTE = re.compile(rb"https?://(" + _AUTHORITY + rb")(/[^?]*)?(\?.*)?", re.IGNORECASE)
 
+_LENGTH_LINE = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)", re.IGNORECASE)
+
 #: The first byte of a TLS connection (RFC 8446, 5.1: the content type of a handshake).
 _TLS_HANDSHAKE = 0x16
 #: Bytes of a request line that are there for method and version.
 _BESIDE_TARGET = 64
 
-#: Fields that decide how a request is read; those of them that every request may have.
+#: Fields that decide how a request is read.
 _SPECIAL = frozenset(
     [b"connection", b"content-length", b"expect", b"host", b"transfer-encoding", b"upgrade"]
 )
-_ORDINARY = frozenset([b"content-length", b"host"])
+#: What HTTP/1.1 does anyway (RFC 9112, 9.3), and many clients say all the same.
+_KEEP_ALIVE = b"keep-alive"
+
+#: Bytes of a head that is looked up line by line, and so of any line that is remembered.
+_MAX_RECOGNISED = 4_096
+#: Lines that are remembered: those of some hundred clients.
+_REMEMBERED = 1_024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +75,15 @@ class HeadLimits:
 class Head(NamedTuple):
     """A head that was not refused.
 
-    `target` is in origin form; names of `fields` are in lower case. `content_length` is 0 without a
-    body, and None for a chunked one. `plain` is whether its fields hold nothing but what every
-    request has, so that h11's verdict on them is known.
+    `target` is in origin form. `content_length` is 0 without a body, and None for a chunked one.
+    `plain` is whether its fields hold nothing but what every request has, so that h11's verdict on
+    them is known.
     """
 
     method: str
     target: str
     http_version: str
-    fields: list[tuple[bytes, bytes]]
+    headers: Headers
     content_length: int | None
     plain: bool
 
@@ -82,6 +97,11 @@ class HeadCutter:
         self._limits = limits
         self._scanned = 0
         self._skipped = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of a head was seen yet."""
+        return not self._scanned and not self._skipped
 
     def cut(self, buffer: bytearray) -> bytes | None:
         """Take the first head from `buffer`, its empty line included; None if it is not all there.
@@ -152,10 +172,87 @@ def check(raw: bytes, limits: HeadLimits) -> Head:
         method.decode(),
         _origin_form(method, target, host).decode(),
         version,
-        fields,
+        Headers.from_bytes(fields),
         _body_length(special, version),
-        plain=version == "1.1" and special.keys() <= _ORDINARY,
+        plain=version == "1.1" and _is_plain(special),
     )
+
+
+def recognise(lines: bytes, limits: HeadLimits) -> Head | None:
+    """What `check` says of a plain head, looked up; None for a head to be checked.
+
+    `lines` are all of it but the empty line at its end.
+    """
+    if len(lines) > _MAX_RECOGNISED:
+        return None
+    request_line, *field_lines = lines.split(b"\r\n")
+    asked = _plain_request(request_line)
+    if asked is None or len(asked[1]) > limits.max_target or len(field_lines) > limits.max_headers:
+        return None
+    if len(request_line) + 2 > limits.max_target + _BESIDE_TARGET:  # as the cutter has it
+        return None
+    try:
+        values = dict(map(_plain_field, field_lines))
+    except TypeError:  # a None among them
+        return None
+    if len(values) < len(field_lines) or "host" not in values:
+        return None
+    length = int(values.get("content-length", 0))
+    return Head(*asked, "1.1", Headers.from_unique(values), length, plain=True)
+
+
+class Familiar:
+    """A plain head by which others are recognised that differ in their Content-Length alone."""
+
+    __slots__ = ("_after", "_before", "_digits", "_head")
+
+    def __init__(self, head: Head, before: bytes, digits: bytes, after: bytes) -> None:
+        """`before` and `after` are what stands around the digits, the empty line included."""
+        self._head = head
+        self._before = before
+        self._digits = digits
+        self._after = after
+
+    @classmethod
+    def of(cls, raw: bytes, head: Head) -> Familiar | None:
+        """What a plain head is recognised by; None for one without a length."""
+        match = _LENGTH_LINE.search(raw)
+        return match and cls(head, raw[: match.start(1)], match[1], raw[match.end(1) :])
+
+    def match(self, data: bytes) -> tuple[Head, int] | None:
+        """The head at the beginning of `data` and its size, if it is such a one."""
+        if not data.startswith(self._before):
+            return None
+        start = len(self._before)
+        end = data.find(b"\r", start, start + 20)
+        digits = data[start:end]
+        if not digits.isdigit() or not data.startswith(self._after, end):
+            return None
+        head = self._head
+        if digits != self._digits:  # not their numbers: zeros may stand before one
+            values = {**head.headers.joined(), "content-length": digits.decode()}
+            head = head._replace(headers=Headers.from_unique(values), content_length=int(digits))
+        return head, end + len(self._after)
+
+
+@lru_cache(_REMEMBERED)
+def _plain_request(line: bytes) -> tuple[str, str] | None:
+    """Method and target of a request line with a target in origin form; None for any other."""
+    match = _REQUEST_LINE.fullmatch(line + b"\r\n")
+    if match is None or match[1] == b"CONNECT" or match.group(3, 4) != (b"1", b"1"):
+        return None
+    return (match[1].decode(), match[2].decode()) if match[2].startswith(b"/") else None
+
+
+@lru_cache(_REMEMBERED)
+def _plain_field(line: bytes) -> Any:
+    """Name and value of a field line that every request may have; None for any other."""
+    match = FIELD.fullmatch(line + b"\r\n")
+    if match is None:
+        return None
+    name, value = match[1].lower(), match[2].rstrip(b" \t")
+    plain = _PLAIN[name](value) if name in _PLAIN else name not in _SPECIAL
+    return (name.decode(), value.decode("latin-1")) if plain else None
 
 
 def _target_too_long(limits: HeadLimits) -> HTTPError:
@@ -258,3 +355,21 @@ def _check_expectation(values: list[bytes]) -> None:
     for value in values:
         if value.lower() != b"100-continue":
             raise HTTPError(417, f"expected Expect: 100-continue, got {_quote(value)}")
+
+
+def _is_keep_alive(connection: bytes) -> bool:
+    return connection.lower() == _KEEP_ALIVE
+
+
+def _is_plain(special: dict[bytes, list[bytes]]) -> bool:
+    """Whether fields that were found to be right decide nothing that is not so in any request."""
+    connection = special.get(b"connection", [])
+    return special.keys() <= _PLAIN.keys() and all(map(_is_keep_alive, connection))
+
+
+#: Of the fields that decide something, those that every request may have, and with what values.
+_PLAIN: dict[bytes, Callable[[bytes], object]] = {
+    b"connection": _is_keep_alive,
+    b"content-length": _LENGTH.fullmatch,
+    b"host": _HOST.fullmatch,
+}

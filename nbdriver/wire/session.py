@@ -2,7 +2,8 @@
 
 Bytes in, messages and control frames out; messages in, bytes out. wsproto reads and writes each
 frame that `frames` has let through. Its frame protocol is used, below its `Connection`: that one
-refuses to send what still has to be answered once the peer's Close has come.
+refuses to send what still has to be answered once the peer's Close has come. On the fast lane it
+does not come to know of plain frames between two messages, nor of the plain ones that are sent.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
 
 from ..errors import ProtocolViolation
 from .closing import NO_STATUS
-from .frames import FrameCutter, FrameLimits
+from .frames import FrameCutter, FrameLimits, build_plain, read_plain
 
 __all__ = ["Close", "Event", "Ping", "Pong", "Session"]
 
@@ -48,14 +49,40 @@ class Session:
     Which frame may be sent when is for whoever uses it to know.
     """
 
-    __slots__ = ("_cutter", "_parts", "_protocol")
+    __slots__ = (
+        "_client",
+        "_cutter",
+        "_extension",
+        "_fast_lane",
+        "_max_message",
+        "_parts",
+        "_protocol",
+    )
 
     def __init__(
-        self, limits: FrameLimits, *, client: bool = False, extension: Extension | None = None
+        self,
+        limits: FrameLimits,
+        *,
+        client: bool = False,
+        extension: Extension | None = None,
+        fast_lane: bool = True,
     ) -> None:
-        self._protocol = FrameProtocol(client, [] if extension is None else [extension])
+        """Without the `fast_lane` wsproto reads and writes everything."""
+        self._client = client
+        self._extension = extension
+        self._fast_lane = fast_lane and extension is None
+        self._max_message = limits.max_message
+        self._protocol: FrameProtocol | None = None
         self._cutter = FrameCutter(limits, masked=not client, compressed=extension is not None)
         self._parts = bytearray()
+
+    @property
+    def _law(self) -> FrameProtocol:
+        """wsproto, while there is something for it to do."""
+        if self._protocol is None:
+            extensions = [] if self._extension is None else [self._extension]
+            self._protocol = FrameProtocol(self._client, extensions)
+        return self._protocol
 
     def next_event(self, buffer: bytearray) -> Event | None:
         """Take the next event from `buffer`; None if it is not all there.
@@ -63,14 +90,21 @@ class Session:
         Raises ProtocolViolation, after which nothing more can be read. What was complete before it
         has been given by then. After a Close nothing may be read either.
         """
+        if self._fast_lane and self._cutter.idle:
+            message = read_plain(buffer, self._max_message, masked=not self._client)
+            if message is not None:
+                return message
         while (piece := self._cutter.cut(buffer)) is not None:
-            self._protocol.receive_bytes(piece)
+            self._law.receive_bytes(piece)
             try:
                 # A piece is of one frame, and so makes one event at most.
-                frame = next(self._protocol.received_frames(), None)
+                frame = next(self._law.received_frames(), None)
             except ParseFailed as error:
                 raise ProtocolViolation(int(error.code), str(error)) from error
             if frame is not None and (event := self._translate(frame)) is not None:
+                if self._fast_lane and self._cutter.idle:
+                    # It knows of nothing, and most connections are at rest: 700 bytes of each.
+                    self._protocol = None
                 return event
         return None
 
@@ -104,15 +138,17 @@ class Session:
 
     def message(self, message: str | bytes) -> bytes:
         """The frame of a message. Raises ValueError for text that UTF-8 cannot carry."""
-        return bytes(self._protocol.send_data(message))
+        if self._fast_lane and not self._client:
+            return build_plain(message)
+        return bytes(self._law.send_data(message))
 
     def ping(self, payload: bytes = b"") -> bytes:
         """The frame of a Ping; `payload` is of at most 125 bytes."""
-        return bytes(self._protocol.ping(payload))
+        return bytes(self._law.ping(payload))
 
     def pong(self, payload: bytes) -> bytes:
         """The frame of a Pong."""
-        return bytes(self._protocol.pong(payload))
+        return bytes(self._law.pong(payload))
 
     def close(self, code: int, reason: str = "") -> bytes:
         """The frame of a Close, 1005 for one without a code; a long reason is cut to 123 bytes.
@@ -120,5 +156,5 @@ class Session:
         Raises ValueError for a reason that UTF-8 cannot carry.
         """
         if code == NO_STATUS:
-            return bytes(self._protocol.close())
-        return bytes(self._protocol.close(code, reason))
+            return bytes(self._law.close())
+        return bytes(self._law.close(code, reason))

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hosts.environments import ROOT, find_python
+from support.lanes import LANES
 
 import nbdriver
 from nbdriver.errors import ConnectionLost, ProtocolViolation
@@ -46,14 +47,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--exclude", nargs="+", default=[], help='as in "12.*"')
     add("--roles", nargs="+", choices=list(ROLES), default=list(ROLES), help="both by default")
     add("--loop", choices=["asyncio", "uvloop"], default="asyncio", help="default: asyncio")
+    add("--lane", choices=LANES, default=LANES[0], help="default: fast")
     add("--folder", type=Path, help="for the suite's reports, which are kept there")
     add("--write-docs", action="store_true", help="put the counts of all into docs/autobahn.md")
     return parser
 
 
-async def try_server(wstest: Sequence[str], selection: Selection, folder: Path) -> Verdicts:
+async def try_server(
+    wstest: Sequence[str], selection: Selection, folder: Path, lane: str
+) -> Verdicts:
     """The suite's fuzzing client against our server."""
-    async with echo_server() as server:
+    async with echo_server(lane) as server:
         port = server.addresses[0][1]
         options = {"serverConnectionDropTimeout": PATIENCE}
         servers = [{"agent": AGENT, "url": f"ws://{HOST}:{port}", "options": options}]
@@ -64,7 +68,9 @@ async def try_server(wstest: Sequence[str], selection: Selection, folder: Path) 
     return _verdicts(folder, count)
 
 
-async def try_client(wstest: Sequence[str], selection: Selection, folder: Path) -> Verdicts:
+async def try_client(
+    wstest: Sequence[str], selection: Selection, folder: Path, lane: str
+) -> Verdicts:
     """The suite's fuzzing server, and our client that asks it for one case after the other."""
     # The port is a placeholder; see `loopback`.
     url = f"ws://{HOST}:1"
@@ -77,10 +83,10 @@ async def try_client(wstest: Sequence[str], selection: Selection, folder: Path) 
             for number in range(1, count + 1):
                 try:
                     async with asyncio.timeout(CASE_BOUND):
-                        await echo_client(port, f"/runCase?case={number}&agent={AGENT}")
+                        await echo_client(port, f"/runCase?case={number}&agent={AGENT}", lane)
                 except (ConnectionLost, ProtocolViolation) as error:
                     raise SuiteError(f"The client's case {number} of {count}: {error}") from error
-            await echo_client(port, f"/updateReports?agent={AGENT}")
+            await echo_client(port, f"/updateReports?agent={AGENT}", lane)
         finally:
             # It goes on listening until it is ended, which `fuzzing` does.
             ended.cancel()
@@ -105,11 +111,11 @@ def _verdicts(folder: Path, count: int) -> Verdicts:
 
 
 async def _try_all(
-    wstest: Sequence[str], selection: Selection, folder: Path, roles: Sequence[str]
+    wstest: Sequence[str], selection: Selection, folder: Path, roles: Sequence[str], lane: str
 ) -> dict[str, Verdicts]:
     """The roles side by side: mostly each waits for its other end."""
     async with asyncio.timeout(BOUND):
-        tried = (ROLES[role](wstest, selection, folder / role) for role in roles)
+        tried = (ROLES[role](wstest, selection, folder / role, lane) for role in roles)
         return dict(zip(roles, await asyncio.gather(*tried), strict=True))
 
 
@@ -160,14 +166,16 @@ def main(
         reports = (arguments.folder or Path(temporary)).resolve()
         try:
             with asyncio.Runner(loop_factory=_loop_factory(arguments.loop)) as runner:
-                verdicts = runner.run(_try_all(wstest, selection, reports, arguments.roles))
+                trial = _try_all(wstest, selection, reports, arguments.roles, arguments.lane)
+                verdicts = runner.run(trial)
         except (SuiteError, OSError) as error:
             print(f"The run has failed. {str(error) or type(error).__name__}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
             return 130
     command = f"make autobahn-full ARGS={shlex.quote(shlex.join(argv))}"
-    run = report.Run(now, command, _facts(arguments.loop), arguments.loop, verdicts)
+    on = arguments.loop + ("" if arguments.lane == LANES[0] else f", {arguments.lane} lane")
+    run = report.Run(now, command, _facts(arguments.loop), on, verdicts)
     print(report.text(run, time.monotonic() - began))
     if arguments.write_docs:
         report.write_docs(run, docs)

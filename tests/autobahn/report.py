@@ -1,7 +1,7 @@
 """What is told of a run: the counts, what was not good, and the block in docs/autobahn.md.
 
 No figure stands in the docs that this did not write there, between two marks that name the event
-loop, so that a run replaces its own figures and leaves the others alone.
+loop and the lane, so that a run replaces its own figures and leaves the others alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GROUPS = {
     "13": "compression, seven sets of parameters",
 }
 
-_BLOCK = re.compile(r"<!-- figures: (\S+) -->\n.*?<!-- end of figures -->\n", re.DOTALL)
+_BLOCK = re.compile(r"<!-- figures: ([^\n]+) -->\n.*?<!-- end of figures -->\n", re.DOTALL)
 
 
 def verdict(found: Mapping[str, Any]) -> str:
@@ -47,7 +47,8 @@ class Run:
     began: date
     command: str
     facts: Mapping[str, str]
-    loop: str
+    on: str
+    """The event loop, and the lane if it is the plain one."""
     verdicts: Mapping[str, Mapping[str, str]]
     """Of the roles, of the cases."""
 
@@ -91,8 +92,8 @@ def in_docs(run: Run) -> str:
     """The block of a run for the docs."""
     facts = "; ".join(f"{name} {value}" for name, value in run.facts.items())
     lines = [
-        f"<!-- figures: {run.loop} -->",
-        f"### On {run.loop}",
+        f"<!-- figures: {run.on} -->",
+        f"### On {run.on}",
         "",
         *_table(run),
         "",
@@ -113,12 +114,12 @@ def _table(run: Run) -> Iterator[str]:
 
 
 def blocks(content: str) -> dict[str, str]:
-    """The blocks that stand in the docs, by their event loop."""
+    """The blocks that stand in the docs, by what they were run on."""
     return {block[1]: block[0] for block in _BLOCK.finditer(content)}
 
 
 def write_docs(run: Run, path: Path) -> None:
-    """Put the block of a run into the docs: in the place of that of the same loop, or last.
+    """Put the block of a run into the docs, in the place of the same loop's and lane's, or last.
 
     Raises ValueError if there is no block at all to put it beside.
     """
@@ -126,7 +127,7 @@ def write_docs(run: Run, path: Path) -> None:
     found = list(_BLOCK.finditer(content))
     if not found:
         raise ValueError(f"expected a block `<!-- figures: LOOP -->` in {path}, found none")
-    own = next((block for block in found if block[1] == run.loop), None)
+    own = next((block for block in found if block[1] == run.on), None)
     start, end = own.span() if own else (found[-1].end(), found[-1].end())
     between = "" if own else "\n"
     path.write_text(content[:start] + between + in_docs(run) + content[end:], encoding="utf-8")

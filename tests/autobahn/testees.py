@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import h11
+from support.lanes import LANES
 
 from nbdriver import Headers, Request, Response, WebSocketClosed, abc
 from nbdriver.config import ServerConfig
@@ -55,17 +56,20 @@ class Echo(abc.Application):
         pass
 
 
-def echo_server() -> Server:
+def echo_server(lane: str = LANES[0]) -> Server:
     """A server that listens on a free port of the loopback address."""
-    return Server(Echo(), ServerConfig(host=HOST, port=0, deflate=True, access_log=False))
+    fast = lane == LANES[0]
+    config = ServerConfig(host=HOST, port=0, deflate=True, access_log=False, fast_lane=fast)
+    return Server(Echo(), config)
 
 
 class _Handshake:
     """A client's opening handshake: asks, and gives way to the WebSocket once it is answered."""
 
-    def __init__(self, stream: Stream, clock: Clock, host: str, target: str) -> None:
+    def __init__(self, stream: Stream, clock: Clock, host: str, target: str, lane: str) -> None:
         self._stream = stream
         self._clock = clock
+        self._limits = WebSocketLimits(fast_lane=lane == LANES[0])
         self._http = h11.Connection(h11.CLIENT)
         self._settings = DeflateSettings()
         self._opening = new_opening(deflate_offer=extensions.offer(self._settings))
@@ -97,13 +101,15 @@ class _Handshake:
         accepted = check_response(answer.status_code, headers, self._opening)
         agreed = accepted.extensions
         extension = None if agreed is None else extensions.accept(agreed, self._settings)
-        limits = WebSocketLimits()
+        limits = self._limits
         websocket = WebSocketConnection(
             self._stream,
             self._request,
             self._clock,
             limits,
-            session=Session(limits.frames, client=True, extension=extension),
+            session=Session(
+                limits.frames, client=True, extension=extension, fast_lane=limits.fast_lane
+            ),
         )
         self._stream.push(websocket)
         self.websocket.set_result(websocket)
@@ -123,7 +129,9 @@ class _Handshake:
 
 
 @asynccontextmanager
-async def connected(port: int, target: str) -> AsyncIterator[WebSocketConnection]:
+async def connected(
+    port: int, target: str, lane: str = LANES[0]
+) -> AsyncIterator[WebSocketConnection]:
     """A WebSocket of ours as a client; at the end of the block the connection is gone.
 
     Raises OSError, ConnectionLost and ProtocolViolation.
@@ -134,7 +142,7 @@ async def connected(port: int, target: str) -> AsyncIterator[WebSocketConnection
     lost = asyncio.Event()
 
     def begin(stream: Stream) -> _Handshake:
-        handshakes.append(_Handshake(stream, clock, f"{HOST}:{port}", target))
+        handshakes.append(_Handshake(stream, clock, f"{HOST}:{port}", target, lane))
         return handshakes[0]
 
     await loop.create_connection(
@@ -151,7 +159,7 @@ async def connected(port: int, target: str) -> AsyncIterator[WebSocketConnection
         clock.stop()
 
 
-async def echo_client(port: int, target: str) -> None:
+async def echo_client(port: int, target: str, lane: str = LANES[0]) -> None:
     """Connect, and echo until the server ends it."""
-    async with connected(port, target) as websocket:
+    async with connected(port, target, lane) as websocket:
         await send_back(websocket)

@@ -76,6 +76,8 @@ class Setting:
     slow: bool = False
     """Whether the application takes its time, so that what comes has to wait."""
     deflate: bool = False
+    fast_lane: bool = HTTPLimits().fast_lane
+    """The suite's, if a test does not say which."""
     max_head: int = 2_000
     max_target: int = 300
     max_headers: int = 12
@@ -114,6 +116,9 @@ class Conversation:
     """Whether the connection is gone."""
     held: int = 0
     """Bytes that the connection held at the most, as far as it was looked at."""
+    course: list[tuple[int, int, int]] = field(default_factory=list)
+    """After each step, how many bytes had come back, and requests and messages gone in."""
+    logged: list[str] = field(default_factory=list)
 
     @property
     def sent(self) -> bytes:
@@ -213,12 +218,14 @@ class Server:
                 ),
                 max_body=setting.max_body,
                 read_ahead=setting.read_ahead,
+                fast_lane=setting.fast_lane,
             ),
             websocket=WebSocketLimits(
                 frames=FrameLimits(
                     max_message=setting.max_message, max_fragments=setting.max_fragments
                 ),
                 max_parked=setting.max_parked,
+                fast_lane=setting.fast_lane,
             ),
             deflate=DeflateSettings(max_message=setting.max_message, threshold=16)
             if setting.deflate
@@ -264,10 +271,11 @@ class Server:
 
 
 @contextmanager
-def nothing_goes_wrong() -> Iterator[None]:
+def nothing_goes_wrong() -> Iterator[list[str]]:
     """See that nothing is raised into the event loop, and no failure is logged.
 
     Every other line of the log is looked at too: what a peer says must not lead a terminal astray.
+    Gives these lines, as they come.
     """
     watch, package = _Watch(), logging.getLogger("nbdriver")
     level = package.level
@@ -278,7 +286,7 @@ def nothing_goes_wrong() -> Iterator[None]:
     # Nobody else wants the lines of thousands of conversations.
     package.propagate = False
     try:
-        yield
+        yield watch.lines
     finally:
         package.propagate = True
         package.setLevel(level)
@@ -291,9 +299,11 @@ class _Watch(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.wrong: list[str] = []
+        self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
+        self.lines.append(text)
         if record.levelno >= logging.ERROR or record.exc_info or not text.isprintable():
             self.wrong.append(f"{record.levelname} {text!r} {record.exc_info}")
 
@@ -303,10 +313,11 @@ async def converse(steps: Sequence[Step], setting: Setting) -> Conversation:
     said, tasks = Conversation(setting, steps), Tasks()
     before = asyncio.all_tasks()
     server = Server(setting, Witness(said, tasks), tasks)
-    with nothing_goes_wrong():
+    with nothing_goes_wrong() as said.logged:
         stream, peer = server.connect()
         number, looks = 0, len(steps) // 50 + 1
         async for _ in server.follow(peer, steps):
+            said.course.append((len(peer.received), len(said.requests), len(said.messages)))
             if (number := number + 1) % looks == 0:
                 said.held = max(said.held, held(stream))
         await everything_happens()

@@ -9,13 +9,15 @@ import http.client
 import io
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from support import frames
 from websockets.client import ClientProtocol
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame as TheirFrame
 from websockets.uri import parse_uri
+
+from nbdriver.model import Request
 
 from .conversation import Act, Conversation, Manner, Setting, Step, converse, echo, run
 
@@ -81,6 +83,44 @@ def means_the_same(data: bytes, cut: Iterable[list[bytes]], setting: Setting) ->
         # The words of a reason may say where in a piece the bad byte was.
         assert (said.closed or (0, ""))[0] == (whole.closed or (0, ""))[0]
         assert said.eof == whole.eof
+
+
+_DATE = re.compile(rb"\r\nDate: \w{3}, [0-9]{2} \w{3} [0-9]{4} [0-9:]{8} GMT\r\n")
+
+
+def lanes_agree(steps: Sequence[Step], setting: Setting) -> Conversation:
+    """See that the short cuts change nothing that anybody could see; gives what was said by them.
+
+    The same requests and messages, to the last byte the same answers (but for the time on them),
+    each after the same step, the same lines in the log, and the same end.
+    """
+    fast, verdict = hear(steps, replace(setting, fast_lane=True))
+    law, same = hear(steps, replace(setting, fast_lane=False))
+    assert verdict == same
+    assert _DATE.sub(b"", fast.received) == _DATE.sub(b"", law.received)
+    assert [*map(_facts, fast.requests)] == [*map(_facts, law.requests)]
+    assert (fast.opening and _facts(fast.opening)) == (law.opening and _facts(law.opening))
+    assert [(type(each), each) for each in fast.messages] == [
+        (type(each), each) for each in law.messages
+    ]
+    assert (fast.closed, fast.eof, fast.lost) == (law.closed, law.eof, law.lost)
+    assert fast.course == law.course
+    assert fast.logged == law.logged
+    return fast
+
+
+def _facts(request: Request) -> tuple[object, ...]:
+    """All that an application may read in a request; `body` is to be bytes, not just equal them."""
+    return (
+        request.method,
+        request.target,
+        list(request.headers.items()),
+        (type(request.body), request.body),
+        request.http_version,
+        request.scheme,
+        request.client,
+        str(request),
+    )
 
 
 def judge(said: Conversation) -> Verdict:

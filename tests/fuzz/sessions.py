@@ -12,11 +12,14 @@ from websockets.protocol import CLIENT, SERVER, Protocol
 from wsproto.connection import Connection, ConnectionType
 
 from nbdriver.errors import ProtocolViolation
+from nbdriver.net.websocket import WebSocketLimits
 from nbdriver.wire.deflate import DeflateSettings, PerMessageDeflate, Window
 from nbdriver.wire.frames import FrameLimits
-from nbdriver.wire.session import Close, Ping, Pong, Session
+from nbdriver.wire.session import Close, Event, Ping, Pong, Session
 
 MAX = 100_000
+FAST = WebSocketLimits().fast_lane
+"""Whether the lane of the suite is the fast one."""
 WINDOW = Window(15, True)
 
 
@@ -29,6 +32,8 @@ class Reading:
     pongs: list[bytes] = field(default_factory=list)
     close: int | None = None
     stopped: int | None = None
+    words: str = field(default="", compare=False)
+    """Why it ended, if it did."""
     begun: bool = field(default=False, compare=False)
     """Whether a frame's header has begun that is not all there."""
 
@@ -37,9 +42,16 @@ def our_extension() -> PerMessageDeflate:
     return PerMessageDeflate(WINDOW, WINDOW, DeflateSettings(max_message=MAX, threshold=0))
 
 
-def read_by_us(pieces: list[bytes], *, client: bool, deflate: bool) -> Reading:
+def new_session(*, client: bool, deflate: bool = False, fast_lane: bool) -> Session:
     limits = FrameLimits(max_message=MAX, max_fragments=64)
-    session = Session(limits, client=client, extension=our_extension() if deflate else None)
+    extension = our_extension() if deflate else None
+    return Session(limits, client=client, extension=extension, fast_lane=fast_lane)
+
+
+def read_by_us(
+    pieces: list[bytes], *, client: bool, deflate: bool, fast_lane: bool = FAST
+) -> Reading:
+    session = new_session(client=client, deflate=deflate, fast_lane=fast_lane)
     reading, buffer = Reading(), bytearray()
     try:
         for piece in pieces:
@@ -55,7 +67,7 @@ def read_by_us(pieces: list[bytes], *, client: bool, deflate: bool) -> Reading:
                     case message:
                         reading.messages.append(message)
     except ProtocolViolation as error:
-        reading.stopped = error.code
+        reading.stopped, reading.words = error.code, error.reason
     reading.begun = bool(buffer)
     return reading
 
@@ -109,6 +121,45 @@ def means_the_same(data: bytes, pieces: list[bytes], *, client: bool, deflate: b
     if deflate and {cut.stopped, whole.stopped} == {1007, 1009}:
         cut.stopped = whole.stopped
     assert cut == whole
+
+
+def lanes_agree(pieces: list[bytes], *, client: bool) -> None:
+    """See that both lanes read the same events, and write what was read as the same frames.
+
+    After each piece, in the same order and of the same types, up to the same words of a violation;
+    a frame that a client writes has a random key.
+    """
+    sessions = [new_session(client=client, fast_lane=fast) for fast in (True, False)]
+    buffers = [bytearray(), bytearray()]
+    for piece in pieces:
+        heard = []
+        for session, buffer in zip(sessions, buffers, strict=True):
+            buffer += piece
+            heard.append(_hear(session, buffer))
+        (fast, ended), (law, ended_too) = heard
+        assert fast == law
+        assert [*map(type, fast)] == [*map(type, law)]
+        assert ended == ended_too
+        if ended:
+            return
+        for event in fast:
+            if isinstance(event, str | bytes):
+                written = [bytearray(session.message(event)) for session in sessions]
+                assert frames.take_frame(written[0]) == frames.take_frame(written[1])
+                assert written == [b"", b""]
+
+
+def _hear(session: Session, buffer: bytearray) -> tuple[list[Event], str]:
+    """What can be read, and the Close or the violation after which nothing more can."""
+    events: list[Event] = []
+    try:
+        while (event := session.next_event(buffer)) is not None:
+            events.append(event)
+            if isinstance(event, Close):
+                return events, "closed"
+    except ProtocolViolation as error:
+        return events, str(error)
+    return events, ""
 
 
 def websockets_inflates_otherwise(data: bytes) -> bool:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 
 from support.frames import take_frame
 
-from . import corpus, sessions
+from . import corpus, lanes, sessions
 from .conversation import Act, Manner, Setting, Step
-from .judgement import hear, means_the_same
+from .judgement import hear, lanes_agree, means_the_same
 from .test_connections import test_whatever_a_peer_does_nothing_breaks_and_every_answer_is_right
 
 ENDS: list[list[Step]] = [[], [Act.END], [Act.RESET], [100.0, Act.END]]
@@ -109,10 +109,11 @@ class Frames(Target):
     """A session of either role beside websockets and wsproto."""
 
     def check(self, data: bytes) -> None:
-        """Cut or not, it is the same; and what we accept means the same to others."""
+        """Cut or not and in either lane it is the same; and what we accept, it is to others too."""
         flags, size, *_ = data[:2].ljust(2, b"\0")
         client, deflate, sent = bool(flags & 1), bool(flags & 2), data[2:]
         sessions.means_the_same(sent, in_steps(sent, size), client=client, deflate=deflate)
+        sessions.lanes_agree(in_steps(sent, size), client=client)
         sessions.agree_with_websockets(sent, client=client, deflate=deflate)
         if not deflate:
             sessions.agree_with_wsproto(sent, client=client)
@@ -152,11 +153,34 @@ class Grammar(Target):
         return iter(())
 
 
+class Lanes(Target):
+    """A connection in both lanes: the bytes say what is sent, mostly such as clients send."""
+
+    def check(self, data: bytes) -> None:
+        """Both lanes are the same to whoever looks."""
+        flags = data[0] if data else 0
+        setting = Setting(
+            manner=Manner.LISTEN if flags & 1 else Manner.RECEIVE,
+            slow=bool(flags & 2),
+            max_parked=0 if flags & 4 else 4_000,
+        )
+        lanes_agree([*lanes.pieces_of(data[1:]), *ENDS[flags >> 3 & 3]], setting)
+
+    def seeds(self) -> Iterator[bytes]:
+        """The corpus, whole and cut between requests and frames, and what clients send."""
+        yield from lanes.SEEDS
+        for case in corpus.cases():
+            opening, end, rest = case.sent[:LONGEST_SEED].partition(b"\r\n\r\n")
+            yield b"\x00" + lanes.saying([case.sent[:LONGEST_SEED]])
+            yield b"\x01" + lanes.saying([opening + end, rest])
+
+
 TARGETS: dict[str, Target] = {
     "http": Connection("http"),
     "websocket": Connection("websocket", corpus.OPENING),
     "frames": Frames(),
     "grammar": Grammar(),
+    "lanes": Lanes(),
 }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuzz.sessions import agree_with_websockets, agree_with_wsproto, means_the_same
+from fuzz.lanes import frame_pieces
+from fuzz.sessions import agree_with_websockets, agree_with_wsproto, lanes_agree, means_the_same
 from fuzz.strategies import BOUNDED, changed, cuts, frame_lists, in_pieces
 
 
@@ -14,6 +15,11 @@ def sessions(draw: st.DrawFn) -> tuple[bytes, bool]:
     """What a peer sends, and whether our role is the client's, whose peer does not mask."""
     client = draw(st.booleans())
     return draw(changed(frame_lists(masked=not client)) | st.binary(max_size=60)), client
+
+
+common_frames = st.booleans().flatmap(
+    lambda client: st.tuples(frame_pieces(masked=not client).map(b"".join), st.just(client))
+)
 
 
 @BOUNDED
@@ -43,3 +49,14 @@ def test_frames_that_are_accepted_mean_the_same_to_wsproto(session: tuple[bytes,
     """In either role, without compression, as its own has bugs that ours is there for."""
     data, client = session
     agree_with_wsproto(data, client=client)
+
+
+@BOUNDED
+@given(sessions() | common_frames, cuts)
+def test_frames_mean_the_same_in_both_lanes(session: tuple[bytes, bool], places: list[int]) -> None:
+    """In either role: whole, in pieces and byte by byte the same events, after the same byte; and
+    what was read is written as the same frames.
+    """
+    data, client = session
+    for pieces in ([data], in_pieces(data, places), [data[i : i + 1] for i in range(len(data))]):
+        lanes_agree(pieces, client=client)

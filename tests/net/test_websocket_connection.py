@@ -114,7 +114,7 @@ async def test_a_refusal_without_words_has_some_of_ours() -> None:
 
 async def test_it_names_itself_by_its_path_for_the_log() -> None:
     async with Pair() as pair:
-        pair.websocket.request.path = "/a\n\x1b[31m"
+        pair.websocket.request.target = "/a\n\x1b[31m"
         assert str(pair.websocket) == r"WebSocket /a\n\x1b[31m"
 
 

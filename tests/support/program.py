@@ -15,6 +15,8 @@ import websockets
 
 from nbdriver.config import PREFIX, Config
 
+from . import lanes
+
 PATIENCE = 60.0
 """Seconds after which a wait for another process has been in vain; on a busy machine it is slow."""
 
@@ -22,12 +24,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """The environment of the tests without what would configure a bot, and with `variables`."""
+    """The environment of the tests without what would configure a bot, and with `variables`.
+
+    The lane is the one setting that stays.
+    """
     known = {row.name for row in Config.describe()}
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name.upper() not in known and not name.upper().startswith(PREFIX)
+        if name == lanes.SETTING
+        or (name.upper() not in known and not name.upper().startswith(PREFIX))
     }
     return {**kept, "PYTHONPATH": str(ROOT), **variables}
 

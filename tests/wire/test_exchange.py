@@ -19,6 +19,11 @@ def new_exchange() -> Exchange:
     return Exchange(HeadLimits(), 8)
 
 
+def fast_exchange(**limits: int) -> Exchange:
+    """One of the fast lane, whichever lane the suite runs in."""
+    return Exchange(HeadLimits(**limits), 8, fast_lane=True)
+
+
 def read(exchange: Exchange, data: bytes) -> bytes:
     """Read one whole request; gives its body."""
     buffer = bytearray(data)
@@ -92,7 +97,7 @@ def test_what_h11_alone_does_not_like_is_a_refusal_of_ours() -> None:
     # RFC 9112, 9.3: nothing follows a request that asked for the connection to be closed.
     read(exchange, GET[:-2] + b"Connection: close\r\n\r\n")
     with pytest.raises(HTTPError, match=r"^400: expected HTTP/1\.1, "):
-        exchange.read_head(bytearray(GET))
+        exchange.read_head(bytearray(CHUNKED))
 
 
 def test_requests_and_answers_take_turns() -> None:
@@ -102,8 +107,7 @@ def test_requests_and_answers_take_turns() -> None:
         assert answer(exchange, Response(204)) == (
             b"HTTP/1.1 204 No Content\r\nDate: %s\r\n\r\n" % DATE.encode()
         )
-        assert not exchange.over
-        exchange.start_next()
+        assert exchange.start_next()
 
 
 def test_an_answer_has_its_date_server_length_and_body() -> None:
@@ -114,7 +118,7 @@ def test_an_answer_has_its_date_server_length_and_body() -> None:
         b"HTTP/1.1 200 OK\r\nDate: %s\r\nServer: test\r\nX-A: \xe9\r\n"
         b"Content-Length: 5\r\nConnection: close\r\n\r\nhello" % DATE.encode()
     )
-    assert exchange.over
+    assert not exchange.start_next()
 
 
 def test_an_answer_to_head_tells_the_length_and_sends_no_body() -> None:
@@ -158,3 +162,173 @@ def test_what_is_forgotten_is_no_part_of_a_body() -> None:
     exchange.forget()
     assert exchange.read_body(bytearray(b"dy")) == 2
     assert exchange.take_body() == b"dy"
+
+
+# A plain request in one piece.
+
+
+@pytest.mark.parametrize(
+    ("data", "method", "body"),
+    [
+        (GET, "GET", b""),
+        (POST + b"body", "POST", b"body"),
+        (POST.replace(b"4", b"0"), "POST", b""),
+        (POST.replace(b"4", b"8") + b"12345678", "POST", b"12345678"),
+        (POST + b"\r\n\r\n", "POST", b"\r\n\r\n"),
+        (GET[:-2] + b"Connection: keep-alive\r\n\r\n", "GET", b""),
+    ],
+)
+def test_a_plain_request_in_one_piece_is_read_in_one_step(
+    data: bytes, method: str, body: bytes
+) -> None:
+    exchange = fast_exchange()
+    for _ in range(3):
+        whole = exchange.read_whole(data)
+        assert whole is not None
+        head, read_body = whole
+        assert (head.method, read_body) == (method, body)
+        assert answer(exchange, Response(204)).startswith(b"HTTP/1.1 204 No Content\r\n")
+        assert exchange.start_next()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        GET[:-1],
+        POST + b"bod",
+        POST + b"body5",
+        GET + GET,
+        POST + b"body" + GET,
+        b"\r\n" + GET,
+        CHUNKED + b"4\r\nbody\r\n0\r\n\r\n",
+        POST.replace(b"4", b"9") + b"123456789",
+        GET.replace(b"1.1", b"1.0"),
+        GET[:-2] + b"Connection: close\r\n\r\n",
+        GET[:-2] + b"Upgrade: websocket\r\n\r\n",
+        POST[:-2] + b"Expect: 100-continue\r\n\r\nbody",
+        GET[:-2] + b"A: " + b"a" * 70_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\nHost: a\n\n",
+        b"\x16\x03\x01",
+    ],
+)
+def test_of_anything_else_nothing_is_read_and_the_buffer_is_the_way(data: bytes) -> None:
+    """Nor does it make a difference to what comes after it, or by the buffer."""
+    other, usual = fast_exchange(), fast_exchange()
+    for exchange in (other, usual):
+        assert exchange.read_whole(POST + b"body") is not None
+        answer(exchange, Response(204))
+        exchange.start_next()
+    assert other.read_whole(data) is None
+    assert read_by_buffer(other, data) == read_by_buffer(usual, data)
+    assert fast_exchange().read_whole(data) is None
+
+
+def read_by_buffer(exchange: Exchange, data: bytes) -> object:
+    """What is made of bytes that came to the buffer, and what is left there."""
+    buffer = bytearray(data)
+    try:
+        return exchange.read_head(buffer), bytes(buffer)
+    except HTTPError as error:
+        return str(error)
+
+
+def test_a_head_of_exactly_the_limit_is_read_in_one_step_and_one_byte_more_is_refused() -> None:
+    exchange = fast_exchange(max_head=len(POST))
+    longer = POST.replace(b" / ", b" /a ")
+    assert exchange.read_whole(POST + b"body") is not None
+    answer(exchange, Response(204))
+    exchange.start_next()
+    assert exchange.read_whole(longer + b"body") is None
+    with pytest.raises(HTTPError, match=r"^431: "):
+        exchange.read_head(bytearray(longer + b"body"))
+
+
+def test_a_familiar_head_that_has_grown_by_a_digit_over_the_limit_is_refused() -> None:
+    exchange = Exchange(HeadLimits(max_head=len(POST)), 100, fast_lane=True)
+    longer = POST.replace(b"4", b"10") + b"0123456789"
+    for _ in range(2):
+        assert exchange.read_whole(POST + b"body") is not None
+        answer(exchange, Response(204))
+        exchange.start_next()
+    assert exchange.read_whole(longer) is None
+    with pytest.raises(HTTPError, match=r"^431: "):
+        exchange.read_head(bytearray(longer))
+
+
+def test_of_a_request_that_has_begun_nothing_is_read_in_one_step() -> None:
+    """What looks like a request is the rest of one."""
+    for begun in (GET[:-2], b"G", b"\r\n"):
+        exchange = fast_exchange()
+        assert exchange.read_head(bytearray(begun)) is None
+        assert exchange.read_whole(GET) is None
+
+
+def test_without_the_fast_lane_nothing_is_read_in_one_step() -> None:
+    exchange = Exchange(HeadLimits(), 8, fast_lane=False)
+    assert exchange.read_whole(GET) is None
+    assert read(exchange, GET) == b""
+    assert exchange._h11 is not None
+
+
+def test_a_head_is_told_to_be_that_of_the_request_before_but_for_its_length() -> None:
+    """Who has checked what it says need not do so again."""
+    exchange = fast_exchange()
+    longer = POST.replace(b"4", b"5") + b"body5"
+    other = POST.replace(b"Host: a", b"Host: b") + b"body"
+    told = []
+    for data in (POST + b"body", POST + b"body", longer, GET, other, other, POST + b"body"):
+        assert exchange.read_whole(data) is not None
+        told.append(exchange.repeated)
+        answer(exchange, Response(204))
+        exchange.start_next()
+    assert told == [False, True, True, False, False, True, False]
+    assert exchange.read_whole(POST + b"bod") is None
+    assert exchange.read_whole(b"anything else") is None
+    assert not exchange.repeated
+
+
+LARGE = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"
+KINDS = {
+    "plain": POST + b"body",
+    "without a body": GET,
+    "chunked": CHUNKED + b"4\r\nbody\r\n0\r\n\r\n",
+    "with an expectation": POST[:-2] + b"Expect: 100-continue\r\n\r\nbody",
+    "with a field that repeats": POST[:-2] + b"A: b\r\nA: c\r\n\r\nbody",
+}
+
+
+@pytest.mark.parametrize("second", KINDS)
+@pytest.mark.parametrize("first", KINDS)
+def test_the_two_ways_follow_one_another_on_one_connection(first: str, second: str) -> None:
+    ours, law = fast_exchange(), Exchange(HeadLimits(), 8, fast_lane=False)
+    for kind in (first, second, second, first, first):
+        said = []
+        for exchange in (ours, law):
+            whole = exchange.read_whole(KINDS[kind])
+            body = read(exchange, KINDS[kind]) if whole is None else whole[1]
+            sent = answer(exchange, Response(200, body, [("Upgrade", "x")]), server="test")
+            said.append((body, sent, exchange.start_next()))
+        assert said[0] == said[1]
+    # The last request is refused.
+    for exchange in (ours, law):
+        assert exchange.read_whole(LARGE + b"123456789") is None
+        assert exchange.read_head(bytearray(LARGE)) is not None
+        with pytest.raises(HTTPError, match=r"^413: "):
+            exchange.begin_body(9)
+    refused = [answer(exchange, Response(413, "no"), close=True) for exchange in (ours, law)]
+    assert refused[0] == refused[1]
+    assert not ours.start_next()
+    assert not law.start_next()
+
+
+def test_a_plain_request_whose_body_comes_later_is_not_h11s_either() -> None:
+    exchange = fast_exchange()
+    assert read(exchange, POST + b"body") == b"body"
+    assert not exchange.continue_is_awaited
+    assert answer(exchange, Response(200, "a")).endswith(b"\r\n\r\na")
+    assert exchange._h11 is None
+    exchange.start_next()
+    assert read(exchange, CHUNKED + b"4\r\nbody\r\n0\r\n\r\n") == b"body"
+    assert exchange._h11 is not None

@@ -22,7 +22,14 @@ from support.frames import (
 )
 
 from nbdriver.errors import ProtocolViolation
-from nbdriver.wire.frames import FrameCutter, FrameHeader, FrameLimits, read_header
+from nbdriver.wire.frames import (
+    FrameCutter,
+    FrameHeader,
+    FrameLimits,
+    build_plain,
+    read_header,
+    read_plain,
+)
 
 
 def cutter(*, masked: bool = True, compressed: bool = False, **limits: int) -> FrameCutter:
@@ -281,3 +288,135 @@ def test_whatever_the_bytes_nothing_but_a_violation_is_raised(
         assert data.startswith(b"".join(cuts))
         code = 1002
     assert code in (1002, 1008, 1009)
+
+
+# What nearly every frame is.
+
+MAX = 70_000
+KEY = b"\x01\x80\xff\x00"
+#: About the edges of the three forms of a length, and of the two ways to unmask.
+SIZES = [0, 1, 3, 4, 5, 125, 126, 127, 511, 512, 513, 514, 65_535, 65_536, MAX]
+
+
+def key_of(masked: bool) -> bytes | None:
+    return KEY if masked else None
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_plain_frame_is_read_with_its_message_and_what_follows_it_stays(
+    masked: bool, size: int
+) -> None:
+    text = ("a\x00\x7f" * size)[:size]
+    binary = (bytes(range(256)) * (size // 256 + 1))[:size]
+    for message in (text, binary):
+        opcode = TEXT if isinstance(message, str) else BINARY
+        wire = frame(message, opcode, key=key_of(masked))
+        for follows in (b"", b"\x81", wire):
+            buffer = bytearray(wire + follows)
+            read = read_plain(buffer, MAX, masked=masked)
+            assert read == message
+            assert type(read) is type(message)
+            assert buffer == follows
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("masked", [True, False])
+def test_of_a_frame_that_is_not_all_there_nothing_is_taken(masked: bool, size: int) -> None:
+    wire = frame(bytes(size), BINARY, key=key_of(masked))
+    for end in {*range(min(16, len(wire))), len(wire) - 1}:
+        buffer = bytearray(wire[:end])
+        assert read_plain(buffer, MAX, masked=masked) is None
+        assert buffer == wire[:end]
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize(
+    ("payload", "bits"),
+    [
+        ("a", {"fin": False}),
+        ("a", {"opcode": CONTINUATION}),
+        ("a", {"opcode": PING}),
+        ("a", {"opcode": PONG}),
+        (b"\x03\xe8", {"opcode": CLOSE}),
+        ("a", {"opcode": 3}),
+        ("a", {"rsv": 0x40}),
+        ("a", {"rsv": 0x20}),
+        ("a", {"rsv": 0x10}),
+        (b"\xff", {}),
+        (b"a\xc3", {}),
+        (b"\xed\xa0\x80", {}),
+        (bytes(600) + b"\xff", {}),
+        ("x" * (MAX + 1), {}),
+    ],
+)
+def test_of_any_other_frame_nothing_is_taken(
+    payload: str | bytes, bits: dict[str, int], masked: bool
+) -> None:
+    wire = frame(payload, key=key_of(masked), **bits)  # type: ignore[arg-type]  # by their names
+    buffer = bytearray(wire)
+    assert read_plain(buffer, MAX, masked=masked) is None
+    assert buffer == wire
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("masked", [True, False])
+def test_of_a_frame_that_is_masked_and_must_not_be_or_the_reverse_nothing_is_taken(
+    masked: bool, size: int
+) -> None:
+    wire = frame("a" * size, key=key_of(not masked)) + bytes(10)
+    buffer = bytearray(wire)
+    assert read_plain(buffer, MAX, masked=masked) is None
+    assert buffer == wire
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_of_a_frame_whose_length_could_be_shorter_or_is_beyond_63_bits_nothing_is_taken(
+    masked: bool,
+) -> None:
+    bit = 0x80 * masked
+    lengths = [bytes([126 | bit]) + size.to_bytes(2, "big") for size in (0, 5, 125)]
+    lengths += [bytes([127 | bit]) + size.to_bytes(8, "big") for size in (0, 5, 65_535, 2**63)]
+    for length in lengths:
+        wire = b"\x82" + length + bytes(4 + 65_535)
+        buffer = bytearray(wire)
+        assert read_plain(buffer, 2**64, masked=masked) is None
+        assert buffer == wire
+
+
+@pytest.mark.parametrize("message", ["", "你好", b"", b"\xff", *(bytes(size) for size in SIZES)])
+def test_a_frame_is_built_as_a_server_sends_it(message: str | bytes) -> None:
+    opcode = TEXT if isinstance(message, str) else BINARY
+    assert build_plain(message) == frame(message, opcode, key=None)
+    assert build_plain("x" * len(message)) == frame("x" * len(message), key=None)
+
+
+def test_text_that_utf_8_cannot_carry_makes_no_frame() -> None:
+    with pytest.raises(ValueError, match="surrogate"):
+        build_plain("\ud800")
+
+
+@given(st.binary(max_size=200), st.booleans(), st.integers(0, 300))
+def test_whatever_the_bytes_what_is_read_is_what_is_there_and_allowed(
+    data: bytes, masked: bool, max_message: int
+) -> None:
+    """Any bytes behind the beginnings of plain frames: nothing, or what the cutter lets pass."""
+    for first in (b"", b"\x81", b"\x82", b"\x81\x83" + KEY, b"\x82\x05", b"\x81\xfe\x00\x7e"):
+        wire = first + data
+        buffer = bytearray(wire)
+        message = read_plain(buffer, max_message, masked=masked)
+        if message is None:
+            assert buffer == wire
+            continue
+        taken = wire[: len(wire) - len(buffer)]
+        ours = cutter(masked=masked, max_message=max_message)
+        assert b"".join(cut(ours, taken)) == taken
+        assert ours.idle
+        key = taken[-len(raw) - 4 :][:4] if (raw := as_bytes(message)) and masked else None
+        opcode = TEXT if isinstance(message, str) else BINARY
+        if raw:
+            assert frame(raw, opcode, key=key) == taken
+
+
+def as_bytes(message: str | bytes) -> bytes:
+    return message.encode() if isinstance(message, str) else message

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import h11
 import pytest
@@ -11,7 +13,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nbdriver.errors import HTTPError
-from nbdriver.wire.head import Head, HeadCutter, HeadLimits, check
+from nbdriver.model import Headers
+from nbdriver.wire.head import (
+    Familiar,
+    Head,
+    HeadCutter,
+    HeadLimits,
+    _plain_field,
+    _plain_request,
+    check,
+    recognise,
+)
 
 LIMITS = HeadLimits()
 SMALL = HeadLimits(max_head=400, max_target=100, max_headers=5)
@@ -285,16 +297,16 @@ def test_a_folded_header_line_is_400_rfc_9112_5_2(line: str) -> None:
 
 
 def test_names_are_read_in_lower_case_and_values_without_outer_blanks() -> None:
-    fields = verdict("X-A:b", "X-B: \t c \t d \t ", "X-C:", "X-C: \t").fields
-    assert fields[1:] == [(b"x-a", b"b"), (b"x-b", b"c \t d"), (b"x-c", b""), (b"x-c", b"")]
+    headers = verdict("X-A:b", "X-B: \t c \t d \t ", "X-C:", "X-C: \t").headers
+    assert list(headers.items())[1:] == [("x-a", "b"), ("x-b", "c \t d"), ("x-c", ""), ("x-c", "")]
 
 
 def test_bytes_beyond_ascii_may_stand_in_a_value_rfc_9110_5_5() -> None:
-    assert verdict("A: \xff\x80").fields[1] == (b"a", b"\xff\x80")
+    assert verdict("A: \xff\x80").headers.get("a") == "\xff\x80"
 
 
 def test_100_headers_are_taken_and_more_are_431() -> None:
-    assert len(verdict(*["A: b"] * 99).fields) == 100
+    assert len(verdict(*["A: b"] * 99).headers) == 100
     assert refusal_of(head_of(*["A: b"] * 100)).status_code == 431
 
 
@@ -370,7 +382,7 @@ def test_a_malformed_host_is_400(host: str) -> None:
     "host", ["a", "A.example:8080", "127.0.0.1", "[::1]:80", "a:", "bot_1", "%41", "xn--4ca.a"]
 )
 def test_a_host_is_a_name_or_an_address_and_a_port(host: str) -> None:
-    assert verdict(host=f"Host: {host}").fields == [(b"host", host.encode())]
+    assert verdict(host=f"Host: {host}").headers == Headers([("host", host)])
 
 
 def test_http_1_0_may_leave_the_host_out() -> None:
@@ -475,7 +487,11 @@ def test_any_other_expectation_is_417(value: str) -> None:
         ("X-Self-ID: 1", True),
         ("Content-Type: application/json", True),
         ("Transfer-Encoding: chunked", False),
-        ("Connection: keep-alive", False),
+        ("Connection: keep-alive", True),
+        ("Connection: Keep-Alive", True),
+        ("Connection: keep-alive, x", False),
+        ("Connection: close", False),
+        ("Connection: ", False),
         ("Expect: 100-continue", False),
         ("Upgrade: h2c", False),
     ],
@@ -486,6 +502,247 @@ def test_a_head_is_plain_if_no_field_asks_for_anything_special(line: str, plain:
 
 def test_a_head_of_http_1_0_is_never_plain() -> None:
     assert not verdict(line="GET / HTTP/1.0").plain
+
+
+# Short cuts to the verdict.
+
+
+def recognised(*lines: str, line: str = "GET / HTTP/1.1", limits: HeadLimits = LIMITS) -> Any:
+    return recognise(head_of(*lines, line=line)[:-4], limits)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (),
+        ("Content-Length: 5",),
+        ("content-length:007 \t", "Content-Type: application/json", "X-Self-ID: 1"),
+        ("Content-Length: " + "9" * 19,),
+        ("CONNECTION: Keep-Alive\t", "A:", "B: \t", "C:\xff \t d\t"),
+        ("Cookie: a=b; c=d", "X-A:" + "a" * 3_000),
+        ("Upgrade-Insecure-Requests: 1", "Connections: close", "TE: trailers", "Expected: 200"),
+    ],
+)
+@pytest.mark.parametrize(
+    "line",
+    ["GET / HTTP/1.1", "POST /a?b=%20&c=/ HTTP/1.1", "M-SEARCH //a HTTP/1.1", "HEAD /? HTTP/1.1"],
+)
+def test_a_plain_head_is_recognised_as_what_it_is_found_to_be(
+    line: str, lines: tuple[str, ...]
+) -> None:
+    head = recognised(*lines, line=line)
+    assert head == verdict(*lines, line=line)
+    assert type(head.content_length) is int
+    assert head.plain
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "Transfer-Encoding: chunked",
+        "Transfer-Encoding:",
+        "Expect: 100-continue",
+        "Upgrade: websocket",
+        "upgrade: h2c",
+        "Connection: close",
+        "Connection: Upgrade",
+        "Connection: keep-alive, x",
+        "Connection:",
+        "Host: a",
+        "host: b",
+        "Content-Length: +5",
+        "Content-Length: -5",
+        "Content-Length: 5,5",
+        "Content-Length: 5 5",
+        "Content-Length: 1_0",
+        "Content-Length: 0x5",
+        "Content-Length: 5.0",
+        "Content-Length: \xb2",
+        "Content-Length:",
+        "Content-Length: " + "9" * 20,
+        "A : b",
+        "A: b\x00",
+        "A: b\x7f",
+        "A: b\rC: d",
+        "A: b\nC: d",
+        " folded",
+        ": nameless",
+        "nothing",
+        "",
+        "\xe4: b",
+        "X-A:" + "a" * 5_000,
+    ],
+)
+def test_a_head_that_is_not_plain_or_long_or_wrong_is_left_to_be_checked(field: str) -> None:
+    assert recognised("A: b") is not None
+    assert recognised("A: b", field) is None
+    assert recognised(field, "A: b") is None
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "X-A", "Cookie", "Connection"])
+def test_a_head_in_which_a_name_repeats_is_left_to_be_checked(name: str) -> None:
+    value = "keep-alive" if name == "Connection" else "5"
+    assert recognised(f"{name}: {value}") is not None
+    assert recognised(f"{name}: {value}", f"{name.lower()}: {value}") is None
+
+
+@pytest.mark.parametrize("host", ["Host: a/b", "Host:", "Host: a@b", "Host: [::1", None])
+def test_a_head_without_a_host_that_is_one_is_left_to_be_checked(host: str | None) -> None:
+    assert recognise(head_of(host=host)[:-4], LIMITS) is None
+    assert recognise(head_of("A: b", host=host)[:-4], LIMITS) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "CONNECT /a HTTP/1.1",
+        "GET http://a/ HTTP/1.1",
+        "OPTIONS * HTTP/1.1",
+        "GET / HTTP/1.0",
+        "GET / HTTP/1.2",
+        "GET / HTTP/2.1",
+        "GET /  HTTP/1.1",
+        "GET /#a HTTP/1.1",
+        "GET /\x7f HTTP/1.1",
+        "G(T / HTTP/1.1",
+        "GET / HTTP/1.1 ",
+        " GET / HTTP/1.1",
+        "",
+    ],
+)
+def test_a_request_line_with_anything_uncommon_is_left_to_be_checked(line: str) -> None:
+    assert recognised(line=line) is None
+
+
+def test_limits_are_kept_by_what_is_recognised() -> None:
+    """Where `check` or the cutter would refuse, nothing is recognised, however well it is known."""
+    of_5, of_6 = ["A: b", "B: c", "C: d", "D: e"], ["A: b", "B: c", "C: d", "D: e", "E: f"]
+    at_limit, beyond = f"GET /{'x' * 99} HTTP/1.1", f"GET /{'x' * 100} HTTP/1.1"
+    for _ in range(2):
+        assert recognised(*of_5, limits=SMALL) is not None
+        assert recognised(*of_6) is not None
+        assert recognised(*of_6, limits=SMALL) is None
+        assert recognised(line=at_limit, limits=SMALL) is not None
+        assert recognised(line=beyond) is not None
+        assert recognised(line=beyond, limits=SMALL) is None
+
+
+def test_a_line_that_the_cutter_refuses_is_not_recognised() -> None:
+    """A target within its limit, behind a method that is longer than any."""
+    method = "M" * (64 - len(" ") - len(" HTTP/1.1\r\n"))
+    taken = head_of(line=f"{method} /{'x' * 99} HTTP/1.1")
+    refused = head_of(line=f"{method}M /{'x' * 99} HTTP/1.1")
+    assert cut_all([taken, refused], SMALL) == [taken, 414]
+    assert recognise(taken[:-4], SMALL) == check(taken, SMALL)
+    assert recognise(refused[:-4], SMALL) is None
+
+
+def test_few_lines_are_remembered_and_none_that_is_long() -> None:
+    """Some megabytes at the most, for all connections, whatever they send."""
+    for number in range(3_000):
+        recognised(f"X-{number}: a", line=f"GET /{number} HTTP/1.1")
+    for memory in (_plain_request, _plain_field):
+        information = memory.cache_info()
+        assert information.currsize == information.maxsize == 1_024
+    before = [memory.cache_info() for memory in (_plain_request, _plain_field)]
+    assert recognised("X-A: " + "a" * 4_096) is None
+    assert recognised(line=f"GET /{'a' * 4_096} HTTP/1.1") is None
+    assert [memory.cache_info() for memory in (_plain_request, _plain_field)] == before
+
+
+def test_heads_that_are_recognised_have_headers_of_their_own() -> None:
+    first, second = recognised("A: b"), recognised("A: b")
+    assert first == second
+    assert first.headers is not second.headers
+    assert first.headers.joined() is not first.headers.joined()
+
+
+# A head that is known from the one before.
+
+
+def familiar_of(*lines: str) -> Familiar:
+    raw = head_of(*lines)
+    head = recognise(raw[:-4], LIMITS)
+    assert head is not None
+    familiar = Familiar.of(raw, head)
+    assert familiar is not None
+    return familiar
+
+
+@pytest.mark.parametrize("digits", ["5", "6", "05", "0", "00", "9" * 19, "0" * 18 + "5"])
+@pytest.mark.parametrize(("before", "after"), [((), ()), (("A: b",), ("C:",))])
+def test_a_head_that_differs_in_its_length_alone_is_known_from_the_one_before(
+    before: tuple[str, ...], after: tuple[str, ...], digits: str
+) -> None:
+    lines = (*before, f"content-LENGTH:\t{digits}", *after)
+    raw = head_of(*lines)
+    familiar = familiar_of(*before, "content-LENGTH:\t5", *after)
+    for follows in (b"", b"what follows", b"\r\n", b"5"):
+        assert familiar.match(raw + follows) == (verdict(*lines), len(raw))
+        assert recognise(raw[:-4], LIMITS) == verdict(*lines)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        " ",
+        "+5",
+        "-5",
+        "5 ",
+        " 5",
+        "5\t",
+        "5,5",
+        "0x5",
+        "5a",
+        "5\r",
+        "5\n",
+        "5\r\nA: b",
+        "9" * 20,
+    ],
+)
+def test_a_length_that_is_refused_or_otherwise_written_is_not_known(value: str) -> None:
+    familiar = familiar_of("Content-Length: 5", "A: b")
+    for before in ([], ["X: y"]):
+        raw = head_of(*before, f"Content-Length: {value}", "A: b")
+        assert familiar.match(raw) is None
+        assert familiar.match(raw[:-1] + b"5" * 30) is None
+
+
+def test_nothing_but_the_digits_may_differ_or_be_missing() -> None:
+    raw = head_of("Content-Length: 5", "A: b")
+    familiar = familiar_of("Content-Length: 5", "A: b")
+    assert familiar.match(raw) is not None
+    for place in range(len(raw)):
+        assert familiar.match(raw[:place]) is None
+        assert familiar.match(raw[:place] + raw[place + 1 :]) is None
+        changed = raw[:place] + bytes([raw[place] ^ 0x20]) + raw[place + 1 :]
+        assert familiar.match(changed) is None
+        if place not in (raw.index(b"5"), len(raw) - 1):
+            doubled = raw[: place + 1] + raw[place:]
+            assert familiar.match(doubled) is None
+    assert familiar.match(head_of("Content-Length: 5", "A: b", "C: d")) is None
+    assert familiar.match(head_of("Content-Length: 5", "Content-Length: 5", "A: b")) is None
+    assert familiar.match(head_of("Content-Length: 5", "A: b", "Content-Length: 5")) is None
+    assert familiar.match(b"\r\n" + raw) is None
+
+
+def test_a_head_without_a_length_makes_none_familiar() -> None:
+    raw = head_of("X-Content-Length: 5", "A: Content-Length: 5")
+    head = recognise(raw[:-4], LIMITS)
+    assert head is not None
+    assert Familiar.of(raw, head) is None
+
+
+def test_the_headers_of_the_head_before_stay_what_they_were() -> None:
+    familiar = familiar_of("Content-Length: 5")
+    first = familiar.match(head_of("Content-Length: 5"))
+    other = familiar.match(head_of("Content-Length: 66"))
+    assert first is not None
+    assert other is not None
+    assert first[0].headers.get("content-length") == "5"
+    assert other[0].headers.get("content-length") == "66"
+    assert familiar.match(head_of("Content-Length: 5")) == first
 
 
 # h11, the other judge.
@@ -518,7 +775,28 @@ def heads(draw: st.DrawFn) -> bytes:
     return f"{text}\r\n".encode("latin-1")
 
 
-@given(heads() | st.binary(max_size=200).map(lambda raw: raw + b"\r\n\r\n"))
+DIGITS = st.from_regex(rb"[0-9]{1,21}", fullmatch=True)
+
+
+@st.composite
+def plain_heads(draw: st.DrawFn) -> bytes:
+    """Heads as clients send them, of which nearly all are plain."""
+    method, target = (draw(st.sampled_from(each)) for each in (["GET", "POST"], ["/", "/a?b"]))
+    lines = ["Host: a:80", "Content-Type: application/json", "Connection: keep-alive", "A:"]
+    lines += [
+        draw(st.sampled_from(["Content-Length", "content-length"])) + f": {draw(DIGITS).decode()}"
+    ]
+    lines += [
+        draw(st.sampled_from(["X-A: b", "User-Agent: a/1 (b)", "A: b", "Expect: 100-continue"]))
+    ]
+    chosen = draw(st.permutations(lines))[: draw(st.integers(2, len(lines)))]
+    return head_of(*chosen, line=f"{method} {target} HTTP/1.1", host=None)
+
+
+PLAIN = plain_heads()
+
+
+@given(heads() | PLAIN | st.binary(max_size=200).map(lambda raw: raw + b"\r\n\r\n"))
 @example(head_of("Content-Length: 5"))
 @example(head_of("Transfer-Encoding: chunked", line="POST /a HTTP/1.1"))
 @example(head_of("A: b" * 4_000))
@@ -540,8 +818,8 @@ def test_a_head_that_is_accepted_is_accepted_by_h11_with_the_same_meaning(raw: b
     assert not theirs.target.startswith((b"/", b"*")) or theirs.target.decode() == ours.target
     assert min(theirs.http_version, b"1.1").decode() == ours.http_version
     # h11 gives a coding in lower case.
-    lowered = [(n, v.lower() if n == b"transfer-encoding" else v) for n, v in ours.fields]
-    assert list(theirs.headers) == lowered
+    lowered = [(n, v.lower() if n == "transfer-encoding" else v) for n, v in ours.headers.items()]
+    assert Headers.from_bytes(theirs.headers) == Headers(lowered)
     follows = connection.next_event()
     assert isinstance(follows, h11.EndOfMessage) == (ours.content_length == 0)
     if ours.plain:
@@ -573,3 +851,48 @@ def test_the_cutter_gives_the_same_heads_wherever_the_bytes_are_cut(
         assert pieces in (whole, [*whole[: len(pieces) - 1], 400])
     else:
         assert pieces == whole
+
+
+@given(
+    heads() | PLAIN,
+    st.sampled_from([LIMITS, SMALL, HeadLimits(max_head=60, max_target=10, max_headers=2)]),
+)
+@example(head_of("Content-Length: 5"), LIMITS)
+@example(head_of(line=f"{'M' * 60} /{'x' * 99} HTTP/1.1"), SMALL)
+def test_what_is_recognised_is_what_the_cutter_and_the_check_say_of_it(
+    raw: bytes, limits: HeadLimits
+) -> None:
+    """For any head and any limits: the very same verdict, which is that it is plain, or none.
+
+    `max_head` is for who calls to keep, as in `read_whole`.
+    """
+    end = raw.find(b"\r\n\r\n")
+    found = recognise(raw[:end], limits)
+    if found is None:
+        return
+    raw = raw[: end + 4]
+    assert cut_all([raw], replace(limits, max_head=LIMITS.max_head)) == [raw]
+    assert found == check(raw, limits)
+    assert found.plain
+
+
+@given(heads() | PLAIN, st.binary(max_size=3) | DIGITS, st.binary(max_size=30))
+@example(head_of("Content-Length: 5"), b"005", b"")
+def test_a_familiar_head_is_what_the_check_says_of_it(
+    raw: bytes, digits: bytes, follows: bytes
+) -> None:
+    """For any other digits, or what is none, in the place of its own."""
+    end = raw.find(b"\r\n\r\n") + 4
+    head = recognise(raw[: end - 4], LIMITS)
+    familiar = head and Familiar.of(raw[:end], head)
+    if not familiar:
+        return
+    assert head is not None
+    own = head.headers.get("content-length", "").encode()
+    before, line, after = re.split(rb"(?i)(\r\ncontent-length:[ \t]*)" + own, raw[:end], maxsplit=1)
+    other = before + line + digits + after
+    found = familiar.match(other + follows)
+    if found is None:
+        assert not re.fullmatch(rb"[0-9]{1,19}", digits)
+        return
+    assert found == (check(other, LIMITS), len(other))

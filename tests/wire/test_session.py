@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -278,6 +279,116 @@ def test_messages_can_be_sent_after_the_peers_close(session: Session, key: bytes
     """RFC 6455, 5.5.1: our own Close may wait until what we are sending is sent."""
     assert receive(session, close(1000, key=key)) == [Close(1000, "")]
     assert read_frames(session.message("answer") + session.close(1000))[0].payload == b"answer"
+
+
+# The two lanes.
+
+
+LANES_APART = {
+    "plain": ("one", "", b"\xff", "x" * 600, bytes(MAX)),
+    "controls": (Ping(b"?"), "one", Pong(b""), b"two", Ping(b"")),
+    "close": ("one", Close(1000, "bye")),
+}
+
+
+def wire_of(event: Event, key: bytes | None) -> bytes:
+    match event:
+        case str():
+            return frame(event, TEXT, key=key)
+        case bytes():
+            return frame(event, BINARY, key=key)
+        case Ping(payload):
+            return frame(payload, PING, key=key)
+        case Pong(payload):
+            return frame(payload, PONG, key=key)
+        case Close(code, reason):
+            return close(code, reason, key=key)
+
+
+def told(session: Session, *pieces: bytes) -> tuple[list[Event], str]:
+    """The events, and the violation that they end with."""
+    events: list[Event] = []
+    try:
+        collect(session, events, *pieces)
+    except ProtocolViolation as error:
+        return events, str(error)
+    return events, ""
+
+
+@pytest.mark.parametrize("name", LANES_APART)
+def test_cut_in_two_anywhere_the_lanes_give_the_same_events(
+    name: str, client: bool, key: bytes | None
+) -> None:
+    wire = b"".join(wire_of(event, key) for event in LANES_APART[name])
+    for place in range(len(wire)):
+        pieces = [wire[:place], wire[place:]]
+        for fast in (True, False):
+            session = Session(LIMITS, client=client, fast_lane=fast)
+            assert receive(session, *pieces) == [*LANES_APART[name]]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"payload": b"\xff"},
+        {"payload": bytes(MAX + 1)},
+        {"payload": b"a", "rsv": 0x40},
+        {"payload": b"a", "opcode": 3},
+        {"payload": b"a", "opcode": CONTINUATION},
+        {"payload": bytes(126), "opcode": PING},
+        {"payload": b"\x03", "opcode": CLOSE},
+        {"payload": b"a", "opcode": PING, "fin": False},
+    ],
+)
+def test_what_is_wrong_is_the_same_violation_in_both_lanes(
+    wrong: dict[str, Any], client: bool, key: bytes | None
+) -> None:
+    right = frame("one", key=key)
+    for wire in (right + frame(**wrong, key=key), right + frame(**wrong, key=key)[:8]):
+        for pieces in (
+            [wire],
+            list(bytewise(wire)),
+            [wire[: len(right) + 1], wire[len(right) + 1 :]],
+        ):
+            lanes = [Session(LIMITS, client=client, fast_lane=fast) for fast in (True, False)]
+            ours, law = (told(session, *pieces) for session in lanes)
+            assert ours == law
+            assert ours[0] == ["one"]
+    masked = [Session(LIMITS, client=not client, fast_lane=fast) for fast in (True, False)]
+    ours, law = (told(session, right) for session in masked)
+    assert ours == law
+    assert "masked" in ours[1]
+
+
+def test_a_plain_frame_within_a_fragmented_message_is_out_of_turn_in_both_lanes(
+    client: bool, key: bytes | None
+) -> None:
+    """The fast lane takes what stands between messages alone."""
+    first, last = fragments("a", "b", key=key)
+    whole = frame("c", key=key)
+    for fast in (True, False):
+        session = Session(LIMITS, client=client, fast_lane=fast)
+        assert told(session, first + whole) == ([], "1002: a new message came out of turn")
+        session = Session(LIMITS, client=client, fast_lane=fast)
+        assert receive(session, whole, first, last, whole) == ["c", "ab", "c"]
+
+
+def test_with_compression_nothing_takes_the_fast_lane() -> None:
+    """Whether a frame is compressed or not, and what is sent is compressed."""
+    plain, theirs = frame("plain"), deflating(client=True).message("hello")
+    options = DeflateSettings(max_message=MAX, threshold=0)
+    window = Window(15, True)
+    extension = PerMessageDeflate(window, window, options)
+    session = Session(LIMITS, extension=extension, fast_lane=True)
+    assert receive(session, plain, theirs, plain) == ["plain", "hello", "plain"]
+    assert read_frames(session.message("hello"))[0].rsv == 0x40
+
+
+@given(st.text(max_size=200) | st.binary(max_size=200))
+def test_a_message_goes_out_by_either_lane_as_the_same_frame(message: str | bytes) -> None:
+    lanes = [Session(LIMITS, fast_lane=fast) for fast in (True, False)]
+    ours, law = (session.message(message) for session in lanes)
+    assert ours == law
 
 
 # permessage-deflate.

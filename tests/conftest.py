@@ -1,0 +1,18 @@
+"""Options of the whole suite."""
+
+from __future__ import annotations
+
+import pytest
+from support.lanes import LANES, take_lane
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "plain: nothing takes the fast lane, but in tests that are about it"
+    parser.addoption("--lane", choices=LANES, default=LANES[0], help=text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any test is imported, since some make their limits then."""
+    lane: str = config.getoption("lane")
+    if lane != LANES[0]:
+        take_lane(lane)
