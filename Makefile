@@ -25,7 +25,7 @@ guest_modules := $(subst /,.,$(patsubst %.py,%,$(patsubst %/__init__.py,%,$(wild
 .DELETE_ON_ERROR:
 # Targets share environments, and pip does not share.
 .NOTPARALLEL:
-.PHONY: help run test lint types coverage check format stress fuzz bench bench-check hosts proxies autobahn
+.PHONY: help run test lint types coverage check format stress fuzz bench bench-quick bench-check hosts proxies autobahn
 .PHONY: autobahn-full clean
 
 help: ## list these commands
@@ -60,8 +60,11 @@ format: $(VENV)/.test ## put the style right where that can be done for you
 stress: $(VENV)/.test ## end the server at random moments under load (ARGS='--seed 17' to repeat one)
 	@cd tests && PYTHONPATH=$(CURDIR):. $(abspath $(python)) -m stress.run $(ARGS)
 
-bench: $(BENCH_VENV)/.bench ## measure the CPU time per event, beside uvicorn (ARGS=--quick for a first look)
+bench: $(BENCH_VENV)/.bench ## measure what an event costs, beside its peers, in a quarter of an hour
 	@$(bench_python) -m benchmarks $(ARGS)
+
+bench-quick: $(BENCH_VENV)/.bench ## take a first look at the same, in two minutes
+	@$(bench_python) -m benchmarks --quick $(ARGS)
 
 bench-check: $(VENV)/.run ## see that an event takes no more instructions than it did (ARGS=--record to renew)
 	@$(python) -m benchmarks.instructions $(ARGS)

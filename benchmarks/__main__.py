@@ -1,4 +1,4 @@
-"""The command line: `make bench`, or `python -m benchmarks` where the peers are installed."""
+"""The command line: `make bench`, or `python -m benchmarks` where the package is installed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ import importlib.util
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import machine, report
-from .idle import IdleSample, measure_idle
-from .load import JOBS, LoadError
-from .measure import Sample, ServerError, ServerProcess, Settings, Subject, measure_round
+from . import archive, environments, machine, page, report
+from .anybody import Anybody, measure_anybody
+from .command import Choice, choose, parser
+from .load import LoadError
+from .plan import Step, plan, subjects_of
 from .probe import probe
-from .servers import LOOPS, SERVERS
+from .process import ServerError, ServerProcess, Subject
+from .result import Run
+from .servers import SERVERS
+from .summary import FLOOR, OURS
 
 __all__ = ["main"]
 
@@ -27,174 +30,128 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 DOCS = ROOT / "docs" / "performance.md"
 
-OURS = "nbdriver"
-PEERS = tuple(name for name in SERVERS if name != OURS)
-IDLE = "idle"
-QUICK = Settings(rounds=3, seconds=0.5, warm_up=0.2, idle=1_000, rest=5.0)
-
 
 def main(argv: Sequence[str] | None = None, *, results: Path = RESULTS, docs: Path = DOCS) -> int:
     """Measure as the command line says, and report; gives the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    arguments = _parser().parse_args(argv)
-    subjects = [
-        Subject(name, loop)
-        for loop in arguments.loops
-        for name in SERVERS
-        if name == OURS or name in arguments.peers
-    ]
-    if missing := [name for name in _modules(subjects) if not importlib.util.find_spec(name)]:
-        _say(f"expected {', '.join(missing)} to be installed; `make bench` sees to that by itself")
+    arguments = parser().parse_args(argv)
+    if arguments.address:
+        return _anybody(arguments)
+    settings, jobs = choose(arguments)
+    if any("uvloop" in choice.loops for choice in jobs.values()) and not _found("uvloop"):
+        _say("expected uvloop to be installed; `make bench` sees to that by itself")
         return 2
-    settings = _settings(arguments)
-    facts = machine.describe()
-    began = datetime.now(UTC)
+    command = f"make bench ARGS={shlex.quote(shlex.join(argv))}" if argv else "make bench"
+    run = Run(datetime.now(UTC), command, machine.describe(arguments.json), settings)
     try:
+        _prepare(run, jobs)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            samples, idle = runner.run(_measure(subjects, arguments.only, settings))
+            runner.run(_measure(run, jobs, arguments.json))
     except (LoadError, ServerError, OSError) as error:
         _say(f"The run has failed. {error}")
         return 1
     except KeyboardInterrupt:
         return 130
-    command = f"make bench ARGS={shlex.quote(shlex.join(argv))}" if argv else "make bench"
-    run = report.Run(began, command, facts, settings, samples, idle)
-    print(f"\n{report.text(run)}\n")
-    _say(f"Everything that was measured: {_shown(report.write_json(run, results))}")
-    if arguments.write_docs:
-        report.write_docs(run, docs)
-        _say(f"The tables are in {_shown(docs)}")
+    return _report(run, arguments, results, docs)
+
+
+def _anybody(arguments: argparse.Namespace) -> int:
+    """Measure a server that runs already; gives the exit code."""
+    names = ("address", "job", "path", "token", "pid", "connections", "seconds")
+    given = {name: getattr(arguments, name) for name in names}
+    server = Anybody(**{name: value for name, value in given.items() if value is not None})
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            print(runner.run(measure_anybody(server)).text())
+    except (LoadError, OSError) as error:
+        _say(f"The run has failed. {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description="CPU time of the server's process per event, beside its peers.",
-        allow_abbrev=False,
-    )
-    default = Settings()
-    add = parser.add_argument
-    add("--quick", action="store_true", help="fewer and shorter rounds, for a first look")
-    add("--rounds", type=_positive, help=f"default: {default.rounds}")
-    add(
-        "--seconds",
-        type=_seconds,
-        help=f"how long each server is measured in a round; default: {default.seconds}",
-    )
-    add("--connections", type=_positive, help=f"default: {default.connections}")
-    add("--idle", type=_positive, help=f"how many idle WebSockets; default: {default.idle}")
-    add("--rest", type=_seconds, help=f"how long those are at rest; default: {default.rest}")
-    jobs = ",".join(JOBS)
-    add(
-        "--only",
-        type=_names((*JOBS, IDLE)),
-        default=tuple(JOBS),
-        help=f"the jobs to measure, of {jobs},{IDLE}; default: {jobs}",
-    )
-    for option, known, what in (
-        ("--peers", PEERS, f"what to measure beside {OURS}"),
-        ("--loops", LOOPS, "the event loops to measure on"),
-    ):
-        names = ",".join(known)
-        add(option, type=_names(known), default=known, help=f"{what}; default: {names}")
-    add("--write-docs", action="store_true", help="put the tables into docs/performance.md")
-    return parser
+def _report(run: Run, arguments: argparse.Namespace, results: Path, docs: Path) -> int:
+    print(f"\n{report.text(run)}\n")
+    path = archive.write_json(run, results)
+    html = path.with_suffix(".html")
+    page.write_page(archive.as_json(run), html)
+    _say(f"Everything that was measured: {_shown(path)}")
+    _say(f"The same as a page with plots: {_shown(html)}")
+    if arguments.write_docs and not run.failures:
+        report.write_docs(run, docs)
+        _say(f"The tables are in {_shown(docs)}")
+    return 1 if run.failures else 0
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.05 <= seconds <= 600:
-        raise argparse.ArgumentTypeError(f"expected seconds from 0.05 to 600, got {text}")
-    return seconds
-
-
-def _names(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    def parse(text: str) -> tuple[str, ...]:
-        names = tuple(text.split(","))
-        if unknown := [name for name in names if name not in known]:
-            raise argparse.ArgumentTypeError(
-                f"expected names of {', '.join(known)}, got {', '.join(unknown)}"
-            )
-        return names
-
-    return parse
-
-
-def _settings(arguments: argparse.Namespace) -> Settings:
-    settings = QUICK if arguments.quick else Settings()
-    given = {
-        name: getattr(arguments, name)
-        for name in ("rounds", "seconds", "connections", "idle", "rest")
-        if getattr(arguments, name) is not None
-    }
-    settings = replace(settings, **given)
-    return replace(settings, turn=min(settings.turn, settings.seconds))
-
-
-def _modules(subjects: Sequence[Subject]) -> list[str]:
-    """What has to be installed for these servers, beyond the package itself."""
-    named = {"uvloop": any(each.loop == "uvloop" for each in subjects)}
-    named["uvicorn"] = any(each.name.startswith("uvicorn") for each in subjects)
-    return [name for name, needed in named.items() if needed]
+def _found(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """The load generator's: uvloop, where it is installed, so that it is not the slower side."""
-    if not importlib.util.find_spec("uvloop"):
+    if not _found("uvloop"):
         return None
     factory: Callable[[], asyncio.AbstractEventLoop]
     factory = importlib.import_module("uvloop").new_event_loop
     return factory
 
 
-async def _measure(
-    subjects: Sequence[Subject], jobs: Sequence[str], settings: Settings
-) -> tuple[list[Sample], list[IdleSample]]:
-    """See that all servers do the same, then measure round by round, saying how far it is."""
-    for subject in subjects:
-        if subject.name != "floor":
-            await _check(subject)
-    steps = [(number, job) for number in range(1, settings.rounds + 1) for job in jobs]
-    samples: list[Sample] = []
-    idle: list[IdleSample] = []
-    began = time.monotonic()
-    for done, (number, job) in enumerate(steps, 1):
-        if job == IDLE:
-            held = await measure_idle(number, subjects, settings)
-            idle += held
-            figures = [(each.subject, f"{each.kib:.1f} KiB") for each in held]
-        else:
-            taken = await measure_round(number, job, subjects, settings)
-            samples += taken
-            figures = [(each.subject, f"{each.cpu:.1f} us") for each in taken]
-        own = ", ".join(
-            f"{figure} on {subject.loop}" for subject, figure in figures if subject.name == OURS
-        )
-        left = (time.monotonic() - began) / done * (len(steps) - done)
-        _say(f"round {number} of {settings.rounds}, {job}: {OURS} {own}; {left:.0f} s left")
-    return samples, idle
-
-
-async def _check(subject: Subject) -> None:
-    async with ServerProcess(subject) as process:
+def _prepare(run: Run, jobs: Mapping[str, Choice]) -> None:
+    """Make the peers' environments; those of which that fails are missing in the run."""
+    names = {name for choice in jobs.values() for name in choice.peers} | {OURS}
+    for environment in sorted({SERVERS[name].environment for name in names}):
         try:
-            asked = await probe(process.address)
-        except LoadError as error:
-            raise LoadError(f"{subject}: {error}") from error
-        handled = await process.finish()
-    if handled != asked:
-        raise ServerError(f"{subject}: its bot was called {handled} times for {asked} events")
-    _say(f"{subject}: answers as it should")
+            environments.prepare(environment, _say)
+        except environments.InstallError as error:
+            for name in names:
+                if SERVERS[name].environment == environment:
+                    run.missing[name] = f"its environment could not be made: {error}"
+            _say(f"{environment}: could not be installed, so it is left out: {error}")
+        else:
+            run.versions[environment] = environments.versions(environment)
+
+
+async def _measure(run: Run, jobs: Mapping[str, Choice], json: str) -> None:
+    """See that all servers do the same, then measure step by step, saying how far it is."""
+    entered = [each for choice in jobs.values() for each in subjects_of(choice, json, run.missing)]
+    for subject in dict.fromkeys(entered):
+        if subject.name != FLOOR and subject.name not in run.missing:
+            await _check(run, subject)
+    steps = plan(run, jobs, json)
+    done, began = 0.0, time.monotonic()
+    for index, step in enumerate(steps):
+        told = await _take(run, step)
+        done += step.seconds
+        left = sum(each.seconds for each in steps[index + 1 :])
+        left *= (time.monotonic() - began) / done
+        _say(f"{index + 1} of {len(steps)}, {step.label}: {told}; {left:.0f} s left")
+
+
+async def _take(run: Run, step: Step) -> str:
+    """Do one step; if it fails, it has no figures, and the run goes on to tell the others."""
+    try:
+        return await step.run()
+    except (LoadError, ServerError) as error:
+        run.failures.append(str(error))
+        return f"failed: {error}"
+
+
+async def _check(run: Run, subject: Subject) -> None:
+    """See that a server answers as it should. If a peer does not, it is missing in the run."""
+    try:
+        async with ServerProcess(subject) as process:
+            asked = await probe(process.address, SERVERS[subject.name].kinds)
+            handled = await process.finish()
+        if handled != asked:
+            raise ServerError(f"its bot was called {handled} times for {asked} events")
+    except (LoadError, ServerError) as error:
+        if subject.name == OURS:
+            raise ServerError(f"{subject}: {error}") from error
+        run.missing[subject.name] = f"on {subject.loop}, {error}"
+        _say(f"{subject}: left out: {error}")
+    else:
+        _say(f"{subject}: answers as it should")
 
 
 def _shown(path: Path) -> str:

@@ -19,6 +19,7 @@ __all__ = [
     "first_self_id",
     "refusal",
     "reply",
+    "sized_event",
 ]
 
 Event = dict[str, Any]
@@ -51,16 +52,37 @@ def event(self_id: int, number: int) -> Event:
     }
 
 
+def sized_event(self_id: int, number: int, size: int) -> Event:
+    """A message that has `size` bytes as JSON, from 100 on; else like `event`.
+
+    Its text is ASCII, as a picture is that OneBot sends inside a message (base64): so nothing but
+    the reading of more bytes is added. Raises ValueError if it cannot be that small.
+    """
+    made = {
+        "post_type": "message",
+        "message_type": "group",
+        "group_id": 2 * self_id,
+        "message": "",
+    }
+    room = size - len(dumps(made))
+    if room < 16:
+        raise ValueError(f"expected a size from 100 bytes, got {size}")
+    made["message"] = "0123456789abcdef" + f"{number:x}".rjust(room - 16, "=")
+    return made
+
+
 def reply(received: Event) -> dict[str, Any]:
     """The parameters of the `send_msg` that answers an event: back to where it came from.
 
     It is the same for every event of a connection, so that the floor can answer constant bytes, and
-    differs between connections, so that an answer that strays to another is noticed.
+    differs between connections, so that an answer that strays to another is noticed. Of a long text
+    it quotes the beginning, so that what a larger event costs is what it costs to receive it.
     """
     return {
         "message_type": received["message_type"],
         "group_id": received["group_id"],
-        "message": received["message"],
+        # Segments or characters, of which the first event has one and a sized one many.
+        "message": received["message"][:16],
     }
 
 

@@ -1,4 +1,4 @@
-"""The CPU time of a process that is not ours, to the nanosecond.
+"""The CPU time of a process that is not ours, to the nanosecond, and its memory.
 
 `/proc/PID/stat`, which psutil reads, counts in ticks of 10 ms: a tenth of one turn of a server.
 POSIX has a clock for each process (clock_getcpuclockid), user and system time of all its threads as
@@ -11,8 +11,9 @@ import ctypes
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-__all__ = ["process_clock"]
+__all__ = ["process_clock", "resident"]
 
 
 def process_clock(pid: int) -> Callable[[], int]:
@@ -28,3 +29,9 @@ def process_clock(pid: int) -> Callable[[], int]:
         raise OSError(error, os.strerror(error))
     number = clock_id.value
     return lambda: time.clock_gettime_ns(number)
+
+
+def resident(pid: int) -> int:
+    """The bytes of memory that a process has resident (proc(5), statm)."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

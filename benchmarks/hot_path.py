@@ -29,7 +29,8 @@ from typing import Any
 from nbdriver.config import ServerConfig
 
 from . import bodies, wire
-from .application import Tally, make_driver
+from .application import Tally
+from .bot import make_driver
 
 __all__ = ["CASES", "REFERENCES", "WARM_UP", "Case", "WrongAnswer", "main", "walk"]
 

@@ -6,23 +6,24 @@ alone and then beside the idle ones, and then on none.
 
 from __future__ import annotations
 
-import os
 import resource
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-from .cpu import process_clock
-from .load import JOBS, Load, LoadError, Measurement, idle
-from .measure import ServerError, ServerProcess, Settings, Subject
+from .clients import JOBS
+from .load import Load, LoadError, Measurement
+from .measure import Settings
+from .process import ServerError, ServerProcess, Subject
 from .summary import Spread, spread
 
-__all__ = ["IdleRow", "IdleSample", "allow_files", "measure_idle", "resident", "summarise_idle"]
+__all__ = ["IdleRow", "IdleSample", "allow_files", "measure_idle", "steps", "summarise_idle"]
 
 #: What a process has open beside its connections, at most.
 _OTHER_FILES = 100
 #: Seconds for all of them to be connected.
 _PATIENCE = 120.0
+#: What is done on the idle ones: nothing, under ids that no other has.
+_HELD = replace(JOBS["websocket"], distinct=1, offset=1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class IdleSample:
     """The idle ones without any events."""
     pinged: int
     """Pings that came during the rest."""
+    curve: tuple[tuple[int, int], ...] = ()
+    """Of how many connections how much memory: pairs, from few to all."""
 
     @property
     def kib(self) -> float:
@@ -95,12 +98,6 @@ def summarise_idle(samples: Sequence[IdleSample]) -> list[IdleRow]:
     return rows
 
 
-def resident(pid: int) -> int:
-    """The bytes of memory that a process has resident (proc(5), statm)."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
 def allow_files(connections: int) -> None:
     """See that this process, and the servers that it starts, may hold so many connections.
 
@@ -118,6 +115,11 @@ def allow_files(connections: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
+def steps(connections: int) -> list[int]:
+    """The numbers of connections at which memory is looked at: some on the way, then all."""
+    return [*(n for n in (100, 300, 1_000, 3_000, 10_000, 30_000) if n < connections), connections]
+
+
 async def measure_idle(
     number: int, subjects: Iterable[Subject], settings: Settings
 ) -> list[IdleSample]:
@@ -131,16 +133,20 @@ async def measure_idle(
 
 async def _measure(number: int, subject: Subject, settings: Settings) -> IdleSample:
     async with ServerProcess(subject) as process:
-        clock = process_clock(process.pid)
+        clock = process.clock()
         busy, held = Load(clock), Load(clock)
         held.patience = _PATIENCE
         try:
             await busy.connect(JOBS["websocket"], process.address, settings.connections)
             await busy.run(settings.warm_up)
             alone = await busy.run(settings.seconds)
-            before = resident(process.pid)
-            await held.connect(idle, process.address, settings.idle)
-            memory = resident(process.pid) - before
+            before = process.resident()
+            curve: list[tuple[int, int]] = []
+            for connections in steps(settings.idle):
+                more = connections - (curve[-1][0] if curve else 0)
+                await held.connect(_HELD, process.address, more)
+                curve.append((connections, process.resident() - before))
+            memory = curve[-1][1]
             # Python looks through all that has come once more for garbage; that is no event's.
             await busy.run(settings.warm_up)
             beside = await busy.run(settings.seconds)
@@ -158,4 +164,6 @@ async def _measure(number: int, subject: Subject, settings: Settings) -> IdleSam
             f"{subject}, idle: {busy.answered} events were answered,"
             f" but its bot was called with {handled}"
         )
-    return IdleSample(number, subject, settings.idle, memory, alone, beside, rest, pinged)
+    return IdleSample(
+        number, subject, settings.idle, memory, alone, beside, rest, pinged, tuple(curve)
+    )

@@ -1,6 +1,7 @@
-"""Where the figures come from: the machine, and the version of everything that took part.
+"""Where the figures come from: the machine, and the version of what is under measure.
 
-A figure without them is of no use to anybody else, so they stand beside every table.
+A figure without them is of no use to anybody else, so they stand beside every table; the versions
+of the peers are in the file of the run.
 """
 
 from __future__ import annotations
@@ -12,23 +13,25 @@ import subprocess
 from pathlib import Path
 
 import nbdriver
-from nbdriver import codec
 
 __all__ = ["describe"]
 
 ROOT = Path(__file__).resolve().parents[1]
-_PACKAGES = ("h11", "wsproto", "uvloop", "uvicorn", "orjson")
+_PACKAGES = ("h11", "wsproto", "uvloop")
 
 
-def describe() -> dict[str, str]:
-    """The machine and the versions, each under a short name; what is not installed is left out."""
+def describe(json: str) -> dict[str, str]:
+    """The machine and the versions, each under a short name; what is not installed is left out.
+
+    `json` is the library that all servers use.
+    """
     found = {
         "processors": f"{os.cpu_count()} x {_processor()}",
         "system": f"{platform.system()} {platform.release()} ({platform.machine()})",
         "load at the start": f"{os.getloadavg()[0]:.1f}",
         "Python": f"{platform.python_version()} ({platform.python_implementation()})",
         "nbdriver": " ".join(filter(None, (nbdriver.__version__, _commit()))),
-        "JSON": codec.library,
+        "JSON": json,
     }
     for package in _PACKAGES:
         try:

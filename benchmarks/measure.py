@@ -8,56 +8,42 @@ a process's memory and its hash seed move a figure by some per cent, which belon
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Any
 
-from .cpu import process_clock
-from .load import JOBS, Load, LoadError, Measurement
-from .servers import HOST
+from .clients import JOBS, Job
+from .load import Load, LoadError, Measurement
+from .process import ServerError, ServerProcess, Subject
 
-__all__ = ["Sample", "ServerError", "ServerProcess", "Settings", "Subject", "measure_round"]
-
-ROOT = Path(__file__).resolve().parents[1]
-_PATIENCE = 20.0
-
-
-class ServerError(Exception):
-    """A server's process did not do what it should."""
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A server under measure: its name in `servers.SERVERS`, and the event loop that it runs on."""
-
-    name: str
-    loop: str
-
-    def __str__(self) -> str:
-        return f"{self.name} on {self.loop}"
+__all__ = ["Entrant", "Sample", "Settings", "measure_round", "measure_turns"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How it is measured; times in seconds."""
 
-    rounds: int = 5
-    seconds: float = 1.0
+    rounds: int = 4
+    seconds: float = 0.6
     """How long each server is measured in a round, in turns of `turn`."""
     turn: float = 0.1
-    warm_up: float = 0.4
+    warm_up: float = 0.2
     connections: int = 32
     idle: int = 10_000
     """How many WebSockets without events are held beside them, by the job of that name."""
-    rest: float = 20.0
+    rest: float = 5.0
     """How long it is measured what those cost if there are no events at all."""
+    sizes: tuple[int, ...] = (100, 1_000, 10_000, 100_000, 1_000_000)
+    """The bytes of an event, for the cost against its size."""
+    scale: tuple[int, ...] = (1, 100, 1_000, 10_000)
+    """The connections with events on them, for the cost against their number."""
+    shared: int = 256
+    """The connections of processes that share a port: so many that the kernel, which deals them out
+    by chance, gives each about as many."""
+    rates: tuple[int, ...] = (1_000, 2_000, 4_000)
+    """Events per second at which latency is measured, beside one event after the other."""
+    starts: int = 10
+    """How often a package is imported, in processes of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +54,9 @@ class Sample:
     job: str
     subject: Subject
     measurement: Measurement
+    connections: int = 0
+    size: int = 0
+    """The bytes of an event; 0 for a message as people write it."""
 
     @property
     def cpu(self) -> float:
@@ -90,126 +79,89 @@ class Sample:
         return self.measurement.generator_cpu / self.measurement.events / 1e3
 
 
-class ServerProcess:
-    """A server in a process of its own, which ends with the `async with` block."""
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A server that takes turns with others, and the load on it."""
 
-    def __init__(self, subject: Subject) -> None:
-        self._subject = subject
-
-    async def __aenter__(self) -> ServerProcess:
-        # A session of its own, so that Ctrl-C in the terminal is ours alone to answer.
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "benchmarks.servers", self._subject.name, self._subject.loop),
-            cwd=ROOT,
-            env={k: v for k, v in os.environ.items() if not k.startswith("NBDRIVER_")},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-        try:
-            self.address = HOST, int((await self._read())["port"])
-        except BaseException:
-            await self._end()
-            raise
-        return self
-
-    @property
-    def pid(self) -> int:
-        """The process's id."""
-        return self._process.pid
-
-    async def _read(self) -> dict[str, Any]:
-        """The next thing that the server says of itself. Raises ServerError."""
-        assert self._process.stdout is not None
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                line = await self._process.stdout.readline()
-        except TimeoutError:
-            raise ServerError(f"{self._subject}: said nothing for {_PATIENCE} s") from None
-        if not line:
-            raise ServerError(f"{self._subject}: its process ended; what it said stands above")
-        said: dict[str, Any] = json.loads(line)
-        return said
-
-    async def finish(self) -> int:
-        """Let the server end; gives the number of events that its bot was called with."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        return int((await self._read())["handled"])
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self._end()
-
-    async def _end(self) -> None:
-        """The process ends by itself when its standard input does; if it does not, it is killed."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await self._process.wait()
-        except BaseException as error:
-            self._process.kill()
-            await self._process.wait()
-            if not isinstance(error, TimeoutError):
-                raise
+    subject: Subject
+    name: str
+    """The job's name."""
+    job: Job
+    connections: int
 
 
 async def measure_round(
-    number: int, job: str, subjects: Sequence[Subject], settings: Settings
+    number: int, name: str, subjects: Sequence[Subject], settings: Settings
 ) -> list[Sample]:
-    """Start the servers, measure them at a job in turns, and end them.
+    """Start the servers, measure them in turns at the job of that name, and end them.
+
+    Raises ServerError or LoadError if anything was not as it should be.
+    """
+    job, connections = JOBS[name], settings.connections
+    entrants = [Entrant(subject, name, job, connections) for subject in subjects]
+    return await measure_turns(number, entrants, settings)
+
+
+async def measure_turns(
+    number: int, entrants: Sequence[Entrant], settings: Settings
+) -> list[Sample]:
+    """Measure each with a server and a load of its own, in turns; gives a sample for each.
 
     Raises ServerError or LoadError if anything was not as it should be.
     """
     async with AsyncExitStack() as stack:
-        entrants = [
-            await stack.enter_async_context(_entrant(subject, job, settings))
-            for subject in subjects
-        ]
+        lanes = [await stack.enter_async_context(_lane(each, settings)) for each in entrants]
         for _ in range(max(1, round(settings.seconds / settings.turn))):
-            for entrant in entrants:
-                await entrant.run(settings.turn)
-    return [Sample(number, job, each.subject, each.measured) for each in entrants]
+            for lane in lanes:
+                await lane.run(settings.turn)
+    return [
+        Sample(number, each.name, each.subject, lane.measured, each.connections, each.job.size or 0)
+        for each, lane in zip(entrants, lanes, strict=True)
+    ]
 
 
-class _Entrant:
-    """A server, the load on it, and what was measured so far."""
+class _Lane:
+    """The load on an entrant's server, and what was measured so far."""
 
-    def __init__(self, subject: Subject, job: str, load: Load) -> None:
-        self.subject = subject
+    def __init__(self, entrant: Entrant, load: Load) -> None:
         self.measured = Measurement()
-        self._job = job
+        self._entrant = entrant
         self._load = load
+
+    async def connect(self, address: tuple[str, int]) -> None:
+        """Open the connections. Raises LoadError."""
+        with self._named():
+            await self._load.connect(self._entrant.job, address, self._entrant.connections)
 
     async def run(self, seconds: float) -> None:
         """One turn. Raises LoadError."""
-        try:
+        with self._named():
             self.measured += await self._load.run(seconds)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
         except LoadError as error:
-            raise LoadError(f"{self.subject}, {self._job}: {error}") from error
+            raise LoadError(f"{self._entrant.subject}, {self._entrant.name}: {error}") from error
 
 
 @asynccontextmanager
-async def _entrant(subject: Subject, job: str, settings: Settings) -> AsyncIterator[_Entrant]:
+async def _lane(entrant: Entrant, settings: Settings) -> AsyncIterator[_Lane]:
     """A server that is warm; at the end it has to have handled what was answered."""
-    async with ServerProcess(subject) as process:
-        load = Load(process_clock(process.pid))
+    async with ServerProcess(entrant.subject) as process:
+        load = Load(process.clock())
+        lane = _Lane(entrant, load)
         try:
-            await load.connect(JOBS[job], process.address, settings.connections)
-            entrant = _Entrant(subject, job, load)
-            await entrant.run(settings.warm_up)
-            entrant.measured = Measurement()
-            yield entrant
+            await lane.connect(process.address)
+            await lane.run(settings.warm_up)
+            lane.measured = Measurement()
+            yield lane
         finally:
             await load.close()
         handled = await process.finish()
     if handled != load.answered:
         raise ServerError(
-            f"{subject}, {job}: {load.answered} events were answered,"
+            f"{entrant.subject}, {entrant.name}: {load.answered} events were answered,"
             f" but its bot was called with {handled}"
         )

@@ -6,6 +6,7 @@ The floor is left out, since it answers everything in the one way that it knows.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from . import bodies, wire
 from .load import LoadError
@@ -33,13 +34,15 @@ _OPENINGS = [
 ]
 
 
-async def probe(address: tuple[str, int]) -> int:
-    """Ask a server all of it; gives the number of events in it. Raises LoadError."""
-    for what, status, request in _HTTP:
+async def probe(address: tuple[str, int], kinds: Collection[str] = ("http", "websocket")) -> int:
+    """Ask a server all that is of those kinds; gives the number of events in it.
+
+    Raises LoadError.
+    """
+    asked = _HTTP * ("http" in kinds) + _OPENINGS * ("websocket" in kinds)
+    for what, status, request in asked:
         await _ask(address, what, status, request)
-    for what, status, request in _OPENINGS:
-        await _ask(address, what, status, request)
-    return 2
+    return len(kinds)
 
 
 async def _ask(address: tuple[str, int], what: str, status: int, request: bytes) -> None:

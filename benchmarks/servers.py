@@ -1,10 +1,8 @@
 """The servers under measure, each a process: `python -m benchmarks.servers NAME LOOP`.
 
-It prints `{"port": N}` when it can be connected to, serves until its standard input ends (so that
-it cannot outlive whoever started it), and prints `{"handled": N}`, the number of events that its
-bot was called with.
-
-All listen on 127.0.0.1, write no access log, and log from warnings upwards.
+It prints `{"port": N, "processes": [...]}` when it can be connected to, serves until its standard
+input ends (so that it cannot outlive whoever started it), and prints `{"handled": N}`, the number
+of events that its bot was called with.
 """
 
 from __future__ import annotations
@@ -13,73 +11,77 @@ import argparse
 import asyncio
 import importlib
 import json
-import socket
+import os
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Literal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from typing import TextIO
 
-from .application import BareApp, Tally, make_driver
+from . import peers
+from .application import Tally, json_library
+from .environments import OWN
 from .floor import FloorProtocol
+from .peers_granian import granian
+from .peers_nonebot import nonebot
+from .serving import HOST, LOOPS, Serving, Started
 
-__all__ = ["HOST", "LOOPS", "SERVERS"]
-
-HOST = "127.0.0.1"
-LOOPS = ("asyncio", "uvloop")
-
-Serving = Callable[[Tally], AbstractAsyncContextManager[int]]
-"""Serves while an `async with` block runs; gives the port."""
+__all__ = ["HOST", "LOOPS", "SERVERS", "Entry"]
 
 
 @asynccontextmanager
-async def _floor(tally: Tally) -> AsyncIterator[int]:
+async def _floor(tally: Tally, port: int) -> AsyncIterator[Started]:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: FloorProtocol(tally), HOST, 0, backlog=2048)
+    server = await loop.create_server(lambda: FloorProtocol(tally), HOST, port, backlog=2048)
     async with server:
-        yield server.sockets[0].getsockname()[1]
+        yield Started(server.sockets[0].getsockname()[1])
 
 
 @asynccontextmanager
-async def _nbdriver(tally: Tally) -> AsyncIterator[int]:
-    async with make_driver(tally).serve(HOST, 0, access_log=False) as server:
-        _, port = server.addresses[0]
-        assert port is not None
-        yield port
+async def _nbdriver(tally: Tally, port: int) -> AsyncIterator[Started]:
+    from .bot import make_driver
+
+    # Several may be given the same port, which then share what comes to it.
+    driver = make_driver(tally)
+    async with driver.serve(HOST, port, access_log=False, reuse_port=port != 0) as server:
+        _, listening = server.addresses[0]
+        assert listening is not None
+        yield Started(listening)
 
 
-def _uvicorn(make_app: Callable[[Tally], Any], lifespan: Literal["on", "off"]) -> Serving:
-    @asynccontextmanager
-    async def serve(tally: Tally) -> AsyncIterator[int]:
-        import uvicorn  # here, since the other servers do without it
-
-        config = uvicorn.Config(
-            make_app(tally),
-            http="h11",
-            ws="wsproto",
-            lifespan=lifespan,
-            # It would look for proxies' headers in each request, which nobody else here does.
-            proxy_headers=False,
-            # Ours; by default it would hang up on connections that wait for their turn.
-            timeout_keep_alive=75,
-            access_log=False,
-            log_level="warning",
-        )
-        server = uvicorn.Server(config)
-        with socket.create_server((HOST, 0), backlog=2048) as listening:
-            # Whoever connects before it is ready waits in the backlog.
-            serving = asyncio.create_task(server.serve(sockets=[listening]))
-            yield listening.getsockname()[1]
-            server.should_exit = True
-            await serving
-
-    return serve
+_HTTP = frozenset({"http"})
+_WEBSOCKET = frozenset({"websocket"})
+_BOTH = _HTTP | _WEBSOCKET
 
 
-SERVERS: dict[str, Serving] = {
-    "floor": _floor,
-    "nbdriver": _nbdriver,
-    "uvicorn": _uvicorn(lambda tally: make_driver(tally).asgi, "on"),
-    "uvicorn-bare": _uvicorn(BareApp, "off"),
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A server: how it is run, in which environment, and what it is entered for."""
+
+    serve: Serving
+    environment: str = OWN
+    kinds: frozenset[str] = _BOTH
+    """`http` and `websocket`, or one of them."""
+
+
+SERVERS: dict[str, Entry] = {
+    "floor": Entry(_floor),
+    "nbdriver": Entry(_nbdriver),
+    "uvicorn": Entry(
+        peers.uvicorn(peers.our_driver, http="h11", ws="wsproto", lifespan="on"), "uvicorn"
+    ),
+    "uvicorn-h11": Entry(peers.uvicorn(http="h11"), "uvicorn", _HTTP),
+    "uvicorn-httptools": Entry(peers.uvicorn(http="httptools"), "uvicorn", _HTTP),
+    "uvicorn-zttp": Entry(peers.uvicorn(http="zttp"), "uvicorn", _HTTP),
+    "uvicorn-wsproto": Entry(peers.uvicorn(ws="wsproto"), "uvicorn", _WEBSOCKET),
+    "uvicorn-sansio": Entry(peers.uvicorn(ws="websockets-sansio"), "uvicorn", _WEBSOCKET),
+    "hypercorn": Entry(peers.hypercorn, "hypercorn"),
+    "aiohttp": Entry(peers.aiohttp, "aiohttp"),
+    "granian": Entry(granian, "granian"),
+    "picows": Entry(peers.picows(), "picows", _WEBSOCKET),
+    "picows-loop": Entry(peers.picows(use_aiofastnet=False), "picows", _WEBSOCKET),
+    "nonebot-fastapi": Entry(nonebot("fastapi"), "nonebot"),
+    "nonebot-quart": Entry(nonebot("quart"), "nonebot"),
 }
 
 
@@ -104,12 +106,26 @@ async def _stdin_ends() -> None:
     transport.close()
 
 
-async def _serve(serving: Serving) -> None:
+async def _serve(serving: Serving, port: int, told: TextIO) -> None:
     tally = Tally()
-    async with serving(tally) as port:
-        print(json.dumps({"port": port}), flush=True)
+    async with serving(tally, port) as started:
+        print(json.dumps(asdict(started)), file=told, flush=True)
         await _stdin_ends()
-    print(json.dumps({"handled": tally.events}), flush=True)
+    print(json.dumps({"handled": tally.events}), file=told, flush=True)
+
+
+def _own_output() -> TextIO:
+    """Standard output for us alone: what a server logs there goes to standard error."""
+    own = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return own
+
+
+def _hide_orjson() -> None:
+    """See that nobody takes another JSON library than the others, because it happens to be here."""
+    if json_library != "orjson":
+        # What makes its import an ImportError.
+        sys.modules["orjson"] = None  # type: ignore[assignment]
 
 
 def main() -> None:
@@ -117,13 +133,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.servers")
     parser.add_argument("name", choices=SERVERS)
     parser.add_argument("loop", choices=LOOPS)
+    parser.add_argument("--port", type=int, default=0)
     arguments = parser.parse_args()
+    _hide_orjson()
     _settle_memory()
     factory = None
     if arguments.loop == "uvloop":
         factory = importlib.import_module("uvloop").new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve(SERVERS[arguments.name]))
+        runner.run(_serve(SERVERS[arguments.name].serve, arguments.port, _own_output()))
 
 
 if __name__ == "__main__":

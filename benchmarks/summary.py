@@ -10,11 +10,15 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .measure import Sample, Subject
+from .measure import Sample
+from .process import Subject
 
-__all__ = ["REFERENCES", "Row", "Spread", "spread", "summarise"]
+__all__ = ["FLOOR", "OURS", "REFERENCES", "Row", "Spread", "spread", "summarise"]
 
-REFERENCES = ("floor", "uvicorn", "uvicorn-bare")
+OURS = "nbdriver"
+"""The server that this is all about."""
+FLOOR = "floor"
+REFERENCES = (FLOOR, OURS)
 """What every server is compared with, each on the same event loop."""
 
 

@@ -21,7 +21,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "nbdriver"
 COMMANDS = {"run", "test", "lint", "types", "check", "format", "stress", "fuzz", "bench", "clean"}
-COMMANDS |= {"help", "autobahn", "autobahn-full"}
+COMMANDS |= {"help", "autobahn", "autobahn-full", "bench-quick"}
 DEPENDENCIES = ["h11<1,>=0.16", "wsproto<2,>=1.2"]
 
 

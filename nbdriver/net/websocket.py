@@ -177,11 +177,16 @@ class WebSocketConnection(abc.WebSocketConnection):
     # What the stream calls.
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
+        """Bytes came: most often one plain frame, which need not go through the buffer."""
         self._keep_alive.heard()
-        if self._state in _READING:
+        if self._state not in _READING:
+            return
+        first = None
+        if not self._buffer and not self._advancing and self._reads:
+            first = self._session.read_whole(data)
+        if first is None:
             self._buffer += data
-            self._advance()
+        self._advance(first=first)
 
     def eof_received(self) -> None:
         """The peer will send no more, and so cannot close properly (RFC 6455, 7.1.1).
@@ -199,16 +204,19 @@ class WebSocketConnection(abc.WebSocketConnection):
 
     # Reading.
 
-    def _advance(self, share: int = _SHARE) -> None:
+    def _advance(self, share: int = _SHARE, first: str | bytes | None = None) -> None:
         """Handle what is there, as far as the state and whoever takes the messages let it.
 
-        Who is called from here may call everything, but this loop goes on only when it returns.
+        `first` is a message that was read already, as nothing waited in the buffer. Who is called
+        from here may call everything, but this loop goes on only when it returns.
         """
         if self._advancing:
             return
         self._advancing = True
         try:
             self._inbox.flush()
+            if first is not None:
+                self._handle(first)
             while share > 0 and self._buffer and self._reads:
                 if (event := self._session.next_event(self._buffer)) is None:
                     break

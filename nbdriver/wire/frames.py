@@ -38,8 +38,9 @@ _RSV1 = 0x40
 _WORTHWHILE = 32
 
 #: The first byte of a plain frame: final, no reserved bit, text or binary.
-_PLAIN_TEXT = 0x80 | Opcode.TEXT
-_PLAIN_BINARY = 0x80 | Opcode.BINARY
+_PLAIN_TEXT = 0x80 | Opcode.TEXT.value
+_PLAIN_BINARY = 0x80 | Opcode.BINARY.value
+_PLAIN = (_PLAIN_TEXT, _PLAIN_BINARY)
 _MASKED = 0x80
 #: Bytes up to which it is cheapest to unmask a payload as one number.
 _SMALL = 512
@@ -208,43 +209,47 @@ class FrameCutter:
         return limit + limit // 7 + 16 * frames if self._compressed else limit
 
 
-def read_plain(buffer: bytearray, max_message: int, *, masked: bool) -> str | bytes | None:
-    """Take a plain frame from the beginning of `buffer`, and give its message.
+def read_plain(
+    data: bytes | bytearray, max_message: int, *, masked: bool
+) -> tuple[str | bytes, int] | None:
+    """The message of a plain frame at the beginning of `data`, and the size of that frame.
 
-    None if there is none, or not all of it, and nothing is taken then: what it is, or what is wrong
-    with it, is for the law to say.
+    None if there is none, or not all of it: what it is, or what is wrong with it, is for the law to
+    say.
     """
-    if len(buffer) < 2 or (first := buffer[0]) not in (_PLAIN_TEXT, _PLAIN_BINARY):
+    if len(data) < 2 or (first := data[0]) not in _PLAIN:
         return None
     # The bit that says whether it is masked has to be as it must be, and so is 0 from here on.
-    length = buffer[1] ^ _MASKED if masked else buffer[1]
-    if length > 127:
-        return None
+    length = data[1] ^ _MASKED if masked else data[1]
     start = 2
     if length >= 126:
-        start, shortest = (4, 126) if length == 126 else (10, 2**16)
-        if (length := int.from_bytes(buffer[2:start], "big")) < shortest:
+        if length == 126 and len(data) >= 4:
+            length, shortest, start = data[2] << 8 | data[3], 126, 4
+        elif length == 127:
+            length, shortest, start = int.from_bytes(data[2:10], "big"), 2**16, 10
+        else:
+            return None
+        if length < shortest:
             return None
     if masked:
         start += 4
     end = start + length
-    if length > max_message or len(buffer) < end:
+    if length > max_message or len(data) < end:
         return None
-    raw = buffer[start:end]
-    payload = _unmask(raw, buffer[start - 4 : start]) if masked else raw
+    payload = data[start:end]
+    if masked:
+        payload = _unmask(payload, data[start - 4 : start])
     try:
-        message = payload.decode() if first == _PLAIN_TEXT else bytes(payload)
+        return payload.decode() if first == _PLAIN_TEXT else bytes(payload), end
     except UnicodeDecodeError:
         return None
-    del buffer[:end]
-    return message
 
 
-def _unmask(payload: bytearray, key: bytearray) -> bytes | bytearray:
+def _unmask(payload: bytes | bytearray, key: bytes | bytearray) -> bytes | bytearray:
     """RFC 6455, 5.3; as a number, a payload is unmasked by one exclusive or."""
     size = len(payload)
     if size > _SMALL:
-        return XorMaskerSimple(key).process(payload)
+        return XorMaskerSimple(key).process(payload)  # type: ignore[arg-type]  # it copies bytes too
     words = (size + 3) // 4
     mask = int.from_bytes(key, "little") * _ones(words)
     unmasked = int.from_bytes(payload, "little") ^ mask

@@ -84,16 +84,30 @@ class Session:
             self._protocol = FrameProtocol(self._client, extensions)
         return self._protocol
 
+    def read_whole(self, data: bytes) -> str | bytes | None:
+        """The message of a plain frame, if `data` is just that.
+
+        None if it is not, and nothing was read of it then. To be called where no byte waits to be
+        read.
+        """
+        plain = self._read_plain(data)
+        return plain[0] if plain is not None and plain[1] == len(data) else None
+
+    def _read_plain(self, data: bytes | bytearray) -> tuple[str | bytes, int] | None:
+        if self._fast_lane and self._cutter.idle:
+            return read_plain(data, self._max_message, masked=not self._client)
+        return None
+
     def next_event(self, buffer: bytearray) -> Event | None:
         """Take the next event from `buffer`; None if it is not all there.
 
         Raises ProtocolViolation, after which nothing more can be read. What was complete before it
         has been given by then. After a Close nothing may be read either.
         """
-        if self._fast_lane and self._cutter.idle:
-            message = read_plain(buffer, self._max_message, masked=not self._client)
-            if message is not None:
-                return message
+        if (plain := self._read_plain(buffer)) is not None:
+            message, size = plain
+            del buffer[:size]
+            return message
         while (piece := self._cutter.cut(buffer)) is not None:
             self._law.receive_bytes(piece)
             try:

@@ -304,7 +304,7 @@ def key_of(masked: bool) -> bytes | None:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("masked", [True, False])
-def test_a_plain_frame_is_read_with_its_message_and_what_follows_it_stays(
+def test_a_plain_frame_is_read_with_its_message_and_its_size_whatever_follows_it(
     masked: bool, size: int
 ) -> None:
     text = ("a\x00\x7f" * size)[:size]
@@ -313,21 +313,18 @@ def test_a_plain_frame_is_read_with_its_message_and_what_follows_it_stays(
         opcode = TEXT if isinstance(message, str) else BINARY
         wire = frame(message, opcode, key=key_of(masked))
         for follows in (b"", b"\x81", wire):
-            buffer = bytearray(wire + follows)
-            read = read_plain(buffer, MAX, masked=masked)
-            assert read == message
-            assert type(read) is type(message)
-            assert buffer == follows
+            for kind in (bytes, bytearray):
+                plain = read_plain(kind(wire + follows), MAX, masked=masked)
+                assert plain == (message, len(wire))
+                assert type(plain[0]) is type(message)
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("masked", [True, False])
-def test_of_a_frame_that_is_not_all_there_nothing_is_taken(masked: bool, size: int) -> None:
+def test_a_frame_that_is_not_all_there_is_not_read(masked: bool, size: int) -> None:
     wire = frame(bytes(size), BINARY, key=key_of(masked))
     for end in {*range(min(16, len(wire))), len(wire) - 1}:
-        buffer = bytearray(wire[:end])
-        assert read_plain(buffer, MAX, masked=masked) is None
-        assert buffer == wire[:end]
+        assert read_plain(wire[:end], MAX, masked=masked) is None
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -350,28 +347,22 @@ def test_of_a_frame_that_is_not_all_there_nothing_is_taken(masked: bool, size: i
         ("x" * (MAX + 1), {}),
     ],
 )
-def test_of_any_other_frame_nothing_is_taken(
-    payload: str | bytes, bits: dict[str, int], masked: bool
-) -> None:
+def test_no_other_frame_is_read(payload: str | bytes, bits: dict[str, int], masked: bool) -> None:
     wire = frame(payload, key=key_of(masked), **bits)  # type: ignore[arg-type]  # by their names
-    buffer = bytearray(wire)
-    assert read_plain(buffer, MAX, masked=masked) is None
-    assert buffer == wire
+    assert read_plain(wire, MAX, masked=masked) is None
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("masked", [True, False])
-def test_of_a_frame_that_is_masked_and_must_not_be_or_the_reverse_nothing_is_taken(
+def test_a_frame_that_is_masked_and_must_not_be_or_the_reverse_is_not_read(
     masked: bool, size: int
 ) -> None:
     wire = frame("a" * size, key=key_of(not masked)) + bytes(10)
-    buffer = bytearray(wire)
-    assert read_plain(buffer, MAX, masked=masked) is None
-    assert buffer == wire
+    assert read_plain(wire, MAX, masked=masked) is None
 
 
 @pytest.mark.parametrize("masked", [True, False])
-def test_of_a_frame_whose_length_could_be_shorter_or_is_beyond_63_bits_nothing_is_taken(
+def test_a_frame_whose_length_could_be_shorter_or_is_beyond_63_bits_is_not_read(
     masked: bool,
 ) -> None:
     bit = 0x80 * masked
@@ -379,9 +370,7 @@ def test_of_a_frame_whose_length_could_be_shorter_or_is_beyond_63_bits_nothing_i
     lengths += [bytes([127 | bit]) + size.to_bytes(8, "big") for size in (0, 5, 65_535, 2**63)]
     for length in lengths:
         wire = b"\x82" + length + bytes(4 + 65_535)
-        buffer = bytearray(wire)
-        assert read_plain(buffer, 2**64, masked=masked) is None
-        assert buffer == wire
+        assert read_plain(wire, 2**64, masked=masked) is None
 
 
 @pytest.mark.parametrize("message", ["", "你好", b"", b"\xff", *(bytes(size) for size in SIZES)])
@@ -403,12 +392,11 @@ def test_whatever_the_bytes_what_is_read_is_what_is_there_and_allowed(
     """Any bytes behind the beginnings of plain frames: nothing, or what the cutter lets pass."""
     for first in (b"", b"\x81", b"\x82", b"\x81\x83" + KEY, b"\x82\x05", b"\x81\xfe\x00\x7e"):
         wire = first + data
-        buffer = bytearray(wire)
-        message = read_plain(buffer, max_message, masked=masked)
-        if message is None:
-            assert buffer == wire
+        plain = read_plain(wire, max_message, masked=masked)
+        if plain is None:
             continue
-        taken = wire[: len(wire) - len(buffer)]
+        message, size = plain
+        taken = wire[:size]
         ours = cutter(masked=masked, max_message=max_message)
         assert b"".join(cut(ours, taken)) == taken
         assert ours.idle

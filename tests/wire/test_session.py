@@ -391,6 +391,29 @@ def test_a_message_goes_out_by_either_lane_as_the_same_frame(message: str | byte
     assert ours == law
 
 
+def test_a_plain_frame_that_is_all_of_the_data_is_read_without_a_buffer(
+    client: bool, key: bytes | None
+) -> None:
+    session = Session(LIMITS, client=client, fast_lane=True)
+    for message, opcode in (("text", TEXT), (b"bytes", BINARY)):
+        assert session.read_whole(frame(message, opcode, key=key)) == message
+
+
+def test_of_data_that_is_anything_else_nothing_is_read(client: bool, key: bytes | None) -> None:
+    whole, ping = frame("a", key=key), frame(b"b", PING, key=key)
+    first, last = fragments("c", "d", key=key)
+    for data in (b"", whole[:-1], whole + whole, whole + ping, ping, first):
+        session, other = (Session(LIMITS, client=client, fast_lane=True) for _ in range(2))
+        assert session.read_whole(data) is None
+        assert receive(session, data) == receive(other, data)
+    session = Session(LIMITS, client=client, fast_lane=True)
+    assert receive(session, first) == []
+    assert session.read_whole(whole) is None, "a message has begun"
+    assert receive(session, last) == ["cd"]
+    assert session.read_whole(whole) == "a"
+    assert Session(LIMITS, client=client, fast_lane=False).read_whole(whole) is None
+
+
 # permessage-deflate.
 
 
