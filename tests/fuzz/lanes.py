@@ -79,6 +79,9 @@ def _usual_requests(draw: st.DrawFn) -> bytes:
         lines = head.split(b"\r\n")
         lines.insert(draw(st.integers(1, len(lines) - 2)), line)
         head = b"\r\n".join(lines)
+    size = draw(mostly(st.none(), st.sampled_from([1_999, 2_000, 2_001])))
+    if size is not None:  # about the limit on a head
+        head = head[:-2] + b"X-A: ".ljust(size - len(head) - 2, b"x") + b"\r\n\r\n"
     return head + body
 
 
@@ -111,7 +114,9 @@ def _request_pieces(draw: st.DrawFn) -> list[bytes]:
 _MESSAGES = st.sampled_from(
     [b"", b"{}", b'{"a": 1}', "汉𝄞".encode(), b"\xff", b"a\xc3"]
 ) | st.builds(
-    bytes.__mul__, st.sampled_from([b"x", b"\x00"]), st.sampled_from([1, 125, 126, 511, 513, 1_500])
+    bytes.__mul__,
+    st.sampled_from([b"x", b"\x00"]),
+    st.sampled_from([1, 125, 126, 511, 513, 1_500, 1_501]),
 )
 _KEYS = st.sampled_from([frames.ZEROS, b"\x01\x02\x03\x04", b"\xff\x00\xff\x80"])
 
@@ -130,7 +135,7 @@ def frame_pieces(draw: st.DrawFn, *, masked: bool = True) -> list[bytes]:
                 pieces.append(draw(frame_lists(masked=masked)))
             case _:
                 opcode = draw(st.sampled_from([frames.TEXT, frames.TEXT, frames.BINARY]))
-                key = draw(_KEYS) if masked else None
+                key = draw(mostly(_KEYS, st.none()) if masked else mostly(st.none(), _KEYS))
                 pieces.append(frames.frame(draw(_MESSAGES), opcode, key=key))
     return pieces
 

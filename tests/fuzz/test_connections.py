@@ -108,6 +108,17 @@ def read_by_h11(data: bytes) -> list[tuple[h11.Request, bytes]]:
     return found
 
 
+@pytest.mark.parametrize("fast", [True, False], ids=["fast lane", "plain lane"])
+def test_a_peer_that_ends_while_its_opening_waits_is_judged_too(fast: bool) -> None:
+    """Read together with the end, an opening is answered only where its task begins at once."""
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nX-A: " + b"x" * 1_900 + b"\r\n\r\n"
+    setting = Setting(slow=True, max_parked=0, fast_lane=fast)
+    steps = [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", head, OPENING + b"\r\n", Act.END]
+    said, verdict = hear(steps, setting)
+    assert said.opening is not None
+    assert verdict.statuses[:2] == [200, 200]
+
+
 # What waits
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from hypothesis import given
 from hypothesis import strategies as st
+from support.frames import take_frame
 
 from fuzz.lanes import frame_pieces
 from fuzz.sessions import agree_with_websockets, agree_with_wsproto, lanes_agree, means_the_same
@@ -54,9 +57,18 @@ def test_frames_that_are_accepted_mean_the_same_to_wsproto(session: tuple[bytes,
 @BOUNDED
 @given(sessions() | common_frames, cuts)
 def test_frames_mean_the_same_in_both_lanes(session: tuple[bytes, bool], places: list[int]) -> None:
-    """In either role: whole, in pieces and byte by byte the same events, after the same byte; and
-    what was read is written as the same frames.
+    """In either role: whole, in pieces, frame by frame and byte by byte the same events, after the
+    same byte; and what was read is written as the same frames.
     """
     data, client = session
-    for pieces in ([data], in_pieces(data, places), [data[i : i + 1] for i in range(len(data))]):
+    ways = [[data], in_pieces(data, places), [data[i : i + 1] for i in range(len(data))]]
+    for pieces in (*ways, list(frame_by_frame(data))):
         lanes_agree(pieces, client=client)
+
+
+def frame_by_frame(data: bytes) -> Iterator[bytes]:
+    """Pieces that are a frame each, but for the last, which may be whatever is no whole one."""
+    while take_frame(rest := bytearray(data)) is not None:
+        yield data[: len(data) - len(rest)]
+        data = bytes(rest)
+    yield data
