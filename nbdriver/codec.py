@@ -80,7 +80,9 @@ class Codec:
             value, end = _scan(text)
         except (ValueError, RecursionError):
             end = -1
-        if end == len(text) and not (end > _SHALLOW and _is_too_deep(value)):
+        # Many end what they write with a line end.
+        whole = end == len(text) or (end > 0 and not text[end:].strip(_BLANKS))
+        if whole and not (end > _SHALLOW and _is_too_deep(value)):
             return value
         return self._load(text)
 
@@ -224,6 +226,7 @@ _SHALLOW = 2 * MAX_DEPTH
 """A text up to this length cannot be too deep, since a level takes two characters."""
 
 _BOM = "\ufeff"
+_BLANKS = " \t\n\r"
 
 _NAMES = {
     list: "a list",
@@ -266,7 +269,7 @@ def _decode(data: Data) -> str:
 
 
 def _explain(text: str, error: ValueError) -> str:
-    if not text.strip(" \t\n\r"):
+    if not text.strip(_BLANKS):
         return "the text is empty"
     if text.startswith(_BOM):
         return "a byte order mark stands before it (RFC 8259 section 8.1); send it without"

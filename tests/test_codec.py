@@ -818,3 +818,15 @@ def test_a_value_is_written_as_by_the_public_way(value: object) -> None:
             STANDARD.dumps(value)
     else:
         assert STANDARD.dumps(value) == text
+
+
+class ShortOnly(Codec):
+    """Reads by the short cut alone."""
+
+    def _load(self, text: str) -> Any:
+        raise AssertionError(f"the long way was taken by {text!r}")
+
+
+@pytest.mark.parametrize("blanks", ["", "\n", "\r\n", " \t\n"])
+def test_blanks_at_the_end_do_not_have_a_text_read_twice(blanks: str) -> None:
+    assert ShortOnly().loads(f'{{"a": 1}}{blanks}') == {"a": 1}
