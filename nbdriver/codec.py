@@ -80,7 +80,9 @@ class Codec:
             value, end = _scan(text)
         except (ValueError, RecursionError):
             end = -1
-        if end == len(text) and not (end > _SHALLOW and _is_too_deep(value)):
+        # Many end what they write with a line end.
+        whole = end == len(text) or (end > 0 and not text[end:].strip(_BLANKS))
+        if whole and not (end > _SHALLOW and _is_too_deep(value)):
             return value
         return self._load(text)
 
@@ -131,7 +133,7 @@ class Codec:
             return text if text.isprintable() else _escape_surrogates(text)
         except Exception:
             # The encoder says what is wrong.
-            pass
+            _being_written.clear()
         try:
             text = _write(value)
         except RecursionError:
@@ -224,6 +226,7 @@ _SHALLOW = 2 * MAX_DEPTH
 """A text up to this length cannot be too deep, since a level takes two characters."""
 
 _BOM = "\ufeff"
+_BLANKS = " \t\n\r"
 
 _NAMES = {
     list: "a list",
@@ -266,7 +269,7 @@ def _decode(data: Data) -> str:
 
 
 def _explain(text: str, error: ValueError) -> str:
-    if not text.strip(" \t\n\r"):
+    if not text.strip(_BLANKS):
         return "the text is empty"
     if text.startswith(_BOM):
         return "a byte order mark stands before it (RFC 8259 section 8.1); send it without"
@@ -340,17 +343,33 @@ _encoder = json.JSONEncoder(
 _write = _encoder.encode
 
 
+_being_written: dict[int, object] = {}
+"""What the one writer is inside of, by which it finds values that contain themselves.
+
+Without, it would go down to the end of the stack, which in a thread may come before Python's limit.
+Values that are written at the same time, by threads or by what a dataclass does when it is looked
+at, share it. At the worst one is refused for another's sake, and then written the long way.
+"""
+
+
 def _find_writer() -> Callable[[Any, int], Iterable[str]]:
     """What `JSONEncoder.encode` makes anew for each value and then calls, made once.
 
-    It does not look for values that contain themselves, and so fails of them another way. Where the
-    standard library has it not, or no longer alike, it is the encoder's public way.
+    Where the standard library has it not, or no longer alike, it is the encoder's public way.
     """
     make = getattr(json.encoder, "c_make_encoder", None)
     each = _encoder
     try:
         writer: Callable[[Any, int], Iterable[str]] = make(  # type: ignore[misc]  # None: TypeError
-            None, each.default, json.encoder.encode_basestring, None, ":", ",", False, False, False
+            _being_written,
+            each.default,
+            json.encoder.encode_basestring,
+            None,
+            ":",
+            ",",
+            False,
+            False,
+            False,
         )
     except TypeError:
         return lambda value, _: (each.encode(value),)

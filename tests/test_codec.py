@@ -818,3 +818,65 @@ def test_a_value_is_written_as_by_the_public_way(value: object) -> None:
             STANDARD.dumps(value)
     else:
         assert STANDARD.dumps(value) == text
+
+
+class ShortOnly(Codec):
+    """Reads by the short cut alone."""
+
+    def _load(self, text: str) -> Any:
+        raise AssertionError(f"the long way was taken by {text!r}")
+
+
+@pytest.mark.parametrize("blanks", ["", "\n", "\r\n", " \t\n"])
+def test_blanks_at_the_end_do_not_have_a_text_read_twice(blanks: str) -> None:
+    assert ShortOnly().loads(f'{{"a": 1}}{blanks}') == {"a": 1}
+
+
+class Watched(dict[str, object]):
+    """Counts how often it is written."""
+
+    times = 0
+
+    def items(self) -> Any:
+        self.times += 1
+        return super().items()
+
+
+def test_a_value_that_contains_itself_is_found_out_at_once() -> None:
+    """Not at the end of the stack, which in a thread may come before Python's limit."""
+    value = Watched()
+    value["itself"] = [value]
+    with pytest.raises(ValueError, match="Circular reference detected"):
+        STANDARD.dumps(value)
+    assert value.times < 10
+
+
+class Nosy(dict[str, object]):
+    """Looks at its own text whenever it is written, and fails if told to."""
+
+    text = ""
+    fails = False
+
+    def items(self) -> Any:
+        if self.fails:
+            raise ArithmeticError("it does not want to be written")
+        if not self.text:
+            self.text = "..."
+            self.text = STANDARD.dumps([self])
+        return super().items()
+
+
+def test_a_value_may_be_written_while_it_is_being_written() -> None:
+    value = Nosy(a=[1])
+    assert STANDARD.dumps({"b": value}) == '{"b":{"a":[1]}}'
+    assert value.text == '[{"a":[1]}]'
+
+
+def test_what_could_not_be_written_can_be_once_it_is_right() -> None:
+    value = Nosy(a=[1])
+    value.fails = True
+    with pytest.raises(ArithmeticError):
+        STANDARD.dumps([value])
+    value.fails = False
+    assert STANDARD.dumps([value]) == '[{"a":[1]}]'
+    assert not module._being_written
