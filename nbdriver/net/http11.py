@@ -11,26 +11,22 @@ import asyncio
 import enum
 import logging
 import time
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
 
-from ..abc import Application
 from ..errors import ConnectionLost, HTTPError, WebSocketClosed
 from ..logs import escape, mask_secrets, name_peer
 from ..model import Connection as Identity
 from ..model import Request, Response, read_address, refusal
 from ..wire import extensions, handshake, origin, proxy
-from ..wire.deflate import DeflateSettings, PerMessageDeflate
+from ..wire.deflate import PerMessageDeflate
 from ..wire.exchange import Exchange
-from ..wire.head import Head, HeadLimits
+from ..wire.head import Head
 from ..wire.session import Session
-from .clock import Clock
-from .stream import Receiver, Stream
-from .tasks import Tasks
-from .websocket import WebSocketConnection, WebSocketLimits
+from .context import Context
+from .stream import Stream
+from .websocket import WebSocketConnection
 
-__all__ = ["Connection", "Context", "HTTPConnection", "HTTPLimits"]
+__all__ = ["HTTPConnection"]
 
 logger = logging.getLogger(__name__)
 access_logger = logging.getLogger(f"{__name__}.access")
@@ -44,47 +40,6 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 #: What is no failure of a handler: a refusal, and a cancellation, of which `Tasks` tells the log.
 _NO_FAILURE = (HTTPError, asyncio.CancelledError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HTTPLimits:
-    """Limits and times of a connection (bytes, seconds)."""
-
-    head: HeadLimits = HeadLimits()
-    max_body: int = 16 * 2**20
-    read_ahead: int = 65_536
-    """Bytes of further requests that are read while one is being answered."""
-    head_timeout: float = 10.0
-    body_timeout: float = 30.0
-    idle_timeout: float = 75.0
-    stop_timeout: float = 10.0
-    """How long the rest of a request that has begun may take when the server is stopping."""
-    server_header: str | None = None
-    access_log: bool = True
-    fast_lane: bool = True
-    """Whether a plain request is read without h11; it changes the speed and nothing else."""
-
-
-class Connection(Receiver, Protocol):
-    """What the server knows of a connection, whichever protocol it speaks at the moment."""
-
-    def shut_down(self) -> None:
-        """Begin to end: what has begun is finished, nothing new is taken."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """What all connections of a server share."""
-
-    application: Application
-    clock: Clock
-    tasks: Tasks
-    http: HTTPLimits = HTTPLimits()
-    websocket: WebSocketLimits = WebSocketLimits()
-    deflate: DeflateSettings | None = None
-    proxies: proxy.TrustedProxies = proxy.TrustedProxies()
-    origin: origin.OriginRules = origin.OriginRules()
-    connections: dict[Stream, Connection] = field(default_factory=dict)
 
 
 class _State(enum.Enum):

@@ -26,7 +26,8 @@ from ..wire.proxy import Family, TrustedProxies
 from .arrivals import ArrivalLimits, Arrivals
 from .binding import SocketAddress, bind
 from .clock import Clock, LoopClock
-from .http11 import Connection, Context, HTTPConnection, HTTPLimits
+from .context import Connection, Context, HTTPLimits
+from .http11 import HTTPConnection
 from .sockets import Listener
 from .stream import Stream, StreamLimits, settle_allocator
 from .tasks import Tasks

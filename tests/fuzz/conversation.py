@@ -26,7 +26,8 @@ from nbdriver import abc
 from nbdriver.errors import WebSocketClosed
 from nbdriver.model import Request, Response
 from nbdriver.net.clock import Clock, VirtualClock
-from nbdriver.net.http11 import Context, HTTPConnection, HTTPLimits
+from nbdriver.net.context import Context, HTTPLimits
+from nbdriver.net.http11 import HTTPConnection
 from nbdriver.net.stream import Stream, StreamLimits
 from nbdriver.net.tasks import Tasks
 from nbdriver.net.websocket import WebSocketLimits

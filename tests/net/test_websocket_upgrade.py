@@ -20,7 +20,8 @@ from wsproto.extensions import PerMessageDeflate as WsprotoDeflate
 
 from nbdriver import Request, Response, WebSocketClosed, abc
 from nbdriver.net.clock import VirtualClock
-from nbdriver.net.http11 import Context, HTTPConnection
+from nbdriver.net.context import Context
+from nbdriver.net.http11 import HTTPConnection
 from nbdriver.net.stream import Stream, StreamLimits
 from nbdriver.net.tasks import Tasks
 from nbdriver.wire.deflate import DeflateSettings

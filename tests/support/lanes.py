@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from nbdriver.config import ServerConfig
-from nbdriver.net.http11 import Context, HTTPLimits
+from nbdriver.net.context import Context, HTTPLimits
 from nbdriver.net.websocket import WebSocketLimits
 from nbdriver.wire.exchange import Exchange
 from nbdriver.wire.session import Session

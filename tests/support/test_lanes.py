@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nbdriver.config import ServerConfig
-from nbdriver.net.http11 import Context, HTTPLimits
+from nbdriver.net.context import Context, HTTPLimits
 from nbdriver.net.websocket import WebSocketLimits
 from nbdriver.wire.exchange import Exchange
 from nbdriver.wire.frames import FrameLimits
