@@ -191,6 +191,8 @@ class RequestHeaders(dict[str, str]):
     `request` is the request behind it, for an adapter that needs the query or the body as received.
     """
 
+    __slots__ = ("request",)
+
     def __init__(self, request: Request) -> None:
         headers = request.headers
         super().__init__(headers._last if headers._lines is None else headers.joined())
