@@ -129,9 +129,12 @@ class _Blocks:
 class _Client:
     """A bare socket that sends events between the turns of the server's loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, kind: str, port: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, port: int) -> None:
         self._loop = loop
         self._socket = socket.create_connection((HOST, port), _PATIENCE)
+
+    def open(self, kind: str) -> None:
+        """See that events of that kind can be sent."""
         body = bodies.dumps(bodies.event(bodies.first_self_id, 1)).encode()
         if kind == "http":
             self._event = wire.http_request(body, _SELF_ID, bodies.AUTHORIZATION)
@@ -139,7 +142,9 @@ class _Client:
             self._turn()
         else:
             self._event = wire.client_frame(body)
-            self._answer = wire.server_frame(b" " * 126)[:2]
+            params = bodies.reply(bodies.event(bodies.first_self_id, 1))
+            called = bodies.action("send_msg", params, _SELF_ID)
+            self._answer = wire.server_frame(bodies.dumps(called).encode())
             self._socket.sendall(wire.ws_request(_SELF_ID, bodies.AUTHORIZATION))
             self._turn()
             self._expect(b"HTTP/1.1 101 ")
@@ -172,8 +177,10 @@ class _Client:
         if event:
             self._socket.sendall(self._event)
         sys.setprofile(profile)
-        self._turn()
-        sys.setprofile(None)
+        try:
+            self._turn()
+        finally:
+            sys.setprofile(None)
         if event:
             self._expect(self._answer)
 
@@ -182,7 +189,6 @@ def count(serve: Serving, kinds: Iterable[str]) -> dict[str, dict[str, int]]:
     """What an event is made of, by kinds: `http`, `websocket`. Raises WrongAnswer."""
     tally = Tally()
     loop = asyncio.SelectorEventLoop()
-    asyncio.set_event_loop(loop)
     started: asyncio.Future[int] = loop.create_future()
     ended: asyncio.Future[None] = loop.create_future()
 
@@ -194,26 +200,29 @@ def count(serve: Serving, kinds: Iterable[str]) -> dict[str, dict[str, int]]:
 
     hosting = loop.create_task(host())
     try:
-        port = loop.run_until_complete(started)
-        counts = {kind: _count(loop, kind, port) for kind in kinds}
+        either = asyncio.wait([hosting, started], return_when=asyncio.FIRST_COMPLETED)
+        loop.run_until_complete(either)
+        if not started.done():
+            hosting.result()
+        return {kind: _count(loop, kind, started.result()) for kind in kinds}
+    finally:
         ended.set_result(None)
         loop.run_until_complete(hosting)
-    finally:
         loop.close()
-    return counts
 
 
 def _count(loop: asyncio.AbstractEventLoop, kind: str, port: int) -> dict[str, int]:
-    client = _Client(loop, kind, port)
-    for _ in range(_WARM_UP):
-        client.exchange()
-    gc.collect()
-    gc.disable()
+    client = _Client(loop, port)
     try:
+        client.open(kind)
+        for _ in range(_WARM_UP):
+            client.exchange()
+        gc.collect()
+        gc.disable()
         taken = [_count_once(loop, client) for _ in range(_EVENTS)]
     finally:
         gc.enable()
-    client.close()
+        client.close()
     return {what: statistics.median_low(each[what] for each in taken) for what in COUNTED}
 
 
