@@ -200,8 +200,8 @@ def count(serve: Serving, kinds: Iterable[str]) -> dict[str, dict[str, int]]:
 
     hosting = loop.create_task(host())
     try:
-        either = asyncio.wait([hosting, started], return_when=asyncio.FIRST_COMPLETED)
-        loop.run_until_complete(either)
+        either: list[asyncio.Future[Any]] = [hosting, started]
+        loop.run_until_complete(asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED))
         if not started.done():
             hosting.result()
         return {kind: _count(loop, kind, started.result()) for kind in kinds}

@@ -35,7 +35,7 @@ async def test_ours_is_counted_with_the_fast_lane_and_without() -> None:
 
 
 async def test_a_server_that_cannot_be_counted_is_one_line() -> None:
-    with pytest.raises(ServerError, match="^apache could not be counted: .*invalid choice"):
+    with pytest.raises(ServerError, match=r"^apache could not be counted: .*invalid choice"):
         await count_subject(Subject("apache", "asyncio"))
 
 

@@ -120,6 +120,16 @@ def test_an_answer_that_does_not_come_is_told() -> None:
         count(serve, ["http"])
 
 
+def test_a_server_that_does_not_start_is_told() -> None:
+    @asynccontextmanager
+    async def serve(tally: Tally, port: int) -> AsyncIterator[Started]:
+        raise OSError("no port is free")
+        yield  # what makes it a generator
+
+    with pytest.raises(OSError, match="no port is free"):
+        count(serve, ["http"])
+
+
 @pytest.mark.parametrize("name", ["nbdriver", PLAIN])
 def test_the_command_prints_what_it_counted(name: str) -> None:
     done = subprocess.run(
