@@ -28,7 +28,7 @@ import sys
 from asyncio.base_events import BaseEventLoop
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from inspect import CO_COROUTINE
 from types import CodeType, FrameType
 from typing import Any
@@ -187,28 +187,25 @@ class _Client:
 
 def count(serve: Serving, kinds: Iterable[str]) -> dict[str, dict[str, int]]:
     """What an event is made of, by kinds: `http`, `websocket`. Raises WrongAnswer."""
-    tally = Tally()
-    loop = asyncio.SelectorEventLoop()
-    started: asyncio.Future[int] = loop.create_future()
-    ended: asyncio.Future[None] = loop.create_future()
+    with closing(asyncio.SelectorEventLoop()) as loop:
+        started: asyncio.Future[int] = loop.create_future()
+        ended: asyncio.Future[None] = loop.create_future()
 
-    async def host() -> None:
-        # Entered and left in one task, as servers expect.
-        async with serve(tally, 0) as server:
-            started.set_result(server.port)
-            await ended
+        async def host() -> None:
+            # Entered and left in one task, as servers expect.
+            async with serve(Tally(), 0) as server:
+                started.set_result(server.port)
+                await ended
 
-    hosting = loop.create_task(host())
-    try:
+        hosting = loop.create_task(host())
         either: list[asyncio.Future[Any]] = [hosting, started]
         loop.run_until_complete(asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED))
-        if not started.done():
-            hosting.result()
-        return {kind: _count(loop, kind, started.result()) for kind in kinds}
-    finally:
-        ended.set_result(None)
-        loop.run_until_complete(hosting)
-        loop.close()
+        try:
+            return {kind: _count(loop, kind, started.result()) for kind in kinds if started.done()}
+        finally:
+            ended.set_result(None)
+            # Raises what has kept it from starting, if anything has.
+            loop.run_until_complete(hosting)
 
 
 def _count(loop: asyncio.AbstractEventLoop, kind: str, port: int) -> dict[str, int]:
