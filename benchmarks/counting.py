@@ -28,7 +28,7 @@ import sys
 from asyncio.base_events import BaseEventLoop
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from inspect import CO_COROUTINE
 from types import CodeType, FrameType
 from typing import Any
@@ -129,9 +129,12 @@ class _Blocks:
 class _Client:
     """A bare socket that sends events between the turns of the server's loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, kind: str, port: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, port: int) -> None:
         self._loop = loop
         self._socket = socket.create_connection((HOST, port), _PATIENCE)
+
+    def open(self, kind: str) -> None:
+        """See that events of that kind can be sent."""
         body = bodies.dumps(bodies.event(bodies.first_self_id, 1)).encode()
         if kind == "http":
             self._event = wire.http_request(body, _SELF_ID, bodies.AUTHORIZATION)
@@ -139,7 +142,9 @@ class _Client:
             self._turn()
         else:
             self._event = wire.client_frame(body)
-            self._answer = wire.server_frame(b" " * 126)[:2]
+            params = bodies.reply(bodies.event(bodies.first_self_id, 1))
+            called = bodies.action("send_msg", params, _SELF_ID)
+            self._answer = wire.server_frame(bodies.dumps(called).encode())
             self._socket.sendall(wire.ws_request(_SELF_ID, bodies.AUTHORIZATION))
             self._turn()
             self._expect(b"HTTP/1.1 101 ")
@@ -172,48 +177,49 @@ class _Client:
         if event:
             self._socket.sendall(self._event)
         sys.setprofile(profile)
-        self._turn()
-        sys.setprofile(None)
+        try:
+            self._turn()
+        finally:
+            sys.setprofile(None)
         if event:
             self._expect(self._answer)
 
 
 def count(serve: Serving, kinds: Iterable[str]) -> dict[str, dict[str, int]]:
     """What an event is made of, by kinds: `http`, `websocket`. Raises WrongAnswer."""
-    tally = Tally()
-    loop = asyncio.SelectorEventLoop()
-    asyncio.set_event_loop(loop)
-    started: asyncio.Future[int] = loop.create_future()
-    ended: asyncio.Future[None] = loop.create_future()
+    with closing(asyncio.SelectorEventLoop()) as loop:
+        started: asyncio.Future[int] = loop.create_future()
+        ended: asyncio.Future[None] = loop.create_future()
 
-    async def host() -> None:
-        # Entered and left in one task, as servers expect.
-        async with serve(tally, 0) as server:
-            started.set_result(server.port)
-            await ended
+        async def host() -> None:
+            # Entered and left in one task, as servers expect.
+            async with serve(Tally(), 0) as server:
+                started.set_result(server.port)
+                await ended
 
-    hosting = loop.create_task(host())
-    try:
-        port = loop.run_until_complete(started)
-        counts = {kind: _count(loop, kind, port) for kind in kinds}
-        ended.set_result(None)
-        loop.run_until_complete(hosting)
-    finally:
-        loop.close()
-    return counts
+        hosting = loop.create_task(host())
+        either: list[asyncio.Future[Any]] = [hosting, started]
+        loop.run_until_complete(asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED))
+        try:
+            return {kind: _count(loop, kind, started.result()) for kind in kinds if started.done()}
+        finally:
+            ended.set_result(None)
+            # Raises what has kept it from starting, if anything has.
+            loop.run_until_complete(hosting)
 
 
 def _count(loop: asyncio.AbstractEventLoop, kind: str, port: int) -> dict[str, int]:
-    client = _Client(loop, kind, port)
-    for _ in range(_WARM_UP):
-        client.exchange()
-    gc.collect()
-    gc.disable()
+    client = _Client(loop, port)
     try:
+        client.open(kind)
+        for _ in range(_WARM_UP):
+            client.exchange()
+        gc.collect()
+        gc.disable()
         taken = [_count_once(loop, client) for _ in range(_EVENTS)]
     finally:
         gc.enable()
-    client.close()
+        client.close()
     return {what: statistics.median_low(each[what] for each in taken) for what in COUNTED}
 
 
