@@ -100,6 +100,18 @@ define pip_install
 @said=$$($(@D)/bin/python -m pip install --disable-pip-version-check $(2) 2>&1) || { printf '%s\n' "$$said" >&2; exit 1; }
 endef
 
+# An environment that is there already stays what it is, whatever PYTHON says; so who asks for another is told.
+ifdef PYTHON
+version_of = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+ifneq ($(wildcard $(python)),)
+ifneq ($(call version_of,$(PYTHON)),$(call version_of,$(python)))
+run test lint types coverage check stress hosts proxies autobahn autobahn-full bench-check: other-python
+other-python:
+	@echo "$(VENV) has Python $(call version_of,$(python)), and PYTHON is $(call version_of,$(PYTHON)): say VENV=.venv-$(call version_of,$(PYTHON)) too, or make clean" >&2; exit 1
+endif
+endif
+endif
+
 $(VENV)/.run: setup.cfg pyproject.toml | $(VENV)/bin/pip
 	$(call pip_install,nbdriver,--editable .)
 	@touch $@

@@ -82,9 +82,10 @@ class Dispatcher:
         """What a connection may take of the places; None is one that cannot be told from others."""
         if connection is None:
             return Share(self.pending, self._config.max_pending)
-        if connection.share is None:
-            connection.share = Share(self.pending, self._config.max_pending_per_connection)
-        share: Share = connection.share
+        share: Share | None = connection.shares.get(self)
+        if share is None:
+            share = Share(self.pending, self._config.max_pending_per_connection)
+            connection.shares[self] = share
         return share
 
     async def _start_when_free(self, share: Share, bot: Bot, message: Message) -> None:

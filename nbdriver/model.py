@@ -136,13 +136,15 @@ class Headers:
 
 
 class Connection:
-    """Tells a connection from others; `share` is what an application keeps of it."""
+    """Tells a connection from others; `shares` is what those whom it asks keep of it, each its own.
 
-    # Whoever keeps a request must not keep all of a connection.
-    __slots__ = ("__weakref__", "share")
+    Whoever keeps a request must not keep all of a connection, so this is all that a request has.
+    """
+
+    __slots__ = ("__weakref__", "shares")
 
     def __init__(self) -> None:
-        self.share: Any = None
+        self.shares: dict[object, Any] = {}
 
 
 @dataclass(slots=True, eq=False)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Any
 
 from .net.tasks import Tasks
@@ -43,10 +42,16 @@ class Pending:
     def start(self, coroutine: Coroutine[Any, Any, Any], cause: object, done: Callback) -> None:
         """Handle an event, in one of the places; `done` is called when it has ended.
 
-        Whoever stands in line has been offered the place by then.
+        It has to `give_back` the place.
         """
         self._running += 1
-        self._tasks.start(coroutine, cause, partial(self._ended, done))
+        self._tasks.start(coroutine, cause, done)
+
+    def give_back(self) -> None:
+        """A place is free again: offer it to whoever stands in line."""
+        self._running -= 1
+        if self._line:
+            self._admit()
 
     def start_beside(
         self, coroutine: Coroutine[Any, Any, Any], cause: object, done: Callback
@@ -66,16 +71,6 @@ class Pending:
     def leave_line(self, callback: Callback) -> None:
         """Do not call `callback` any more, if it still waits."""
         self._line.pop(callback, None)
-
-    def _ended(self, done: Callback) -> None:
-        # Before `done`, which may start another event of the same busy connection.
-        self._give_back()
-        done()
-
-    def _give_back(self) -> None:
-        self._running -= 1
-        if self._line:
-            self._admit()
 
     def _admit(self) -> None:
         # What is admitted may end at once and come here again; the loop that runs sees to it.
@@ -126,10 +121,7 @@ class Share:
     def start(self, coroutine: Coroutine[Any, Any, Any], cause: object) -> None:
         """Handle an event, in one of the places."""
         self._running += 1
-        pending = self._pending
-        # As `Pending.start` does it, but that one call back is made at the end instead of two.
-        pending._running += 1
-        pending._tasks.start(coroutine, cause, self._ended)
+        self._pending.start(coroutine, cause, self._ended)
 
     def when_free(self, callback: Callback) -> None:
         """As `Pending.when_free`; a connection has one callback at a time."""
@@ -152,7 +144,8 @@ class Share:
         waiting()
 
     def _ended(self) -> None:
-        self._pending._give_back()
+        # First, so that those who stand in line come before another event of this connection.
+        self._pending.give_back()
         self._running -= 1
         if self._waiting is not None:
             self._stand_in_line()

@@ -546,11 +546,27 @@ async def test_no_connection_takes_more_places_by_http_than_its_share() -> None:
     await host.dispatcher.drain()
 
 
+async def test_each_driver_that_a_connection_asks_has_places_and_bounds_of_its_own() -> None:
+    """An application may give the requests of one server to several drivers."""
+    busy, other, both = Host(max_pending=1), Host(), Connection()
+    assert (await busy.post({"wait": "a"}, connection=both)).status_code == 204
+    async with asyncio.timeout(PATIENCE):
+        assert (await other.post({"wait": "b"}, connection=both)).status_code == 204
+    draining = asyncio.create_task(other.dispatcher.drain())
+    await settle()
+    assert not draining.done()
+    other.adapter.release("b")
+    async with asyncio.timeout(PATIENCE):
+        await draining
+    busy.adapter.release("a")
+    await busy.dispatcher.drain()
+
+
 async def test_a_connection_that_is_gone_keeps_no_share() -> None:
     host, connection = Host(), Connection()
     await host.post({}, connection=connection)
     await host.dispatcher.drain()
-    share = weakref.ref(connection.share)
+    share = weakref.ref(connection.shares[host.dispatcher])
     del connection
     host.adapter.headers.clear()
     gc.collect()

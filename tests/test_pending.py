@@ -45,6 +45,7 @@ class Events:
 
     def _start(self, name: object, then: Callable[[], object]) -> None:
         def done() -> None:
+            self.pending.give_back()
             self.done.append(name)
             then()
 
@@ -94,12 +95,12 @@ async def test_an_event_gives_its_place_back_however_it_ends(error: BaseExceptio
         if error is not None:
             raise error
 
-    done = []
     pending = Pending(1)
-    pending.start(event(), "event", lambda: done.append(pending.free))
+    share = Share(pending, 1)
+    share.start(event(), "event")
     await settle()
-    assert done == [True]
     assert pending.free
+    assert share.free
 
 
 async def test_what_is_started_beside_takes_no_place() -> None:

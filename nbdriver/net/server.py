@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
+from .. import codec
 from ..abc import Application
 from ..config import ServerConfig
 from ..errors import HTTPError, StartupError
@@ -159,6 +160,12 @@ class Server:
         self.addresses = [listener.address for listener in self._listeners]
         where = (_place(self.scheme, *address) for address in self.addresses)
         logger.info("Listening on %s", ", ".join(where))
+        logger.debug(
+            "Event loop: %s; JSON: %s; fast lane: %s",
+            type(asyncio.get_running_loop()).__module__.partition(".")[0],
+            codec.library,
+            "on" if config.fast_lane else "off",
+        )
 
     @property
     def scheme(self) -> str:

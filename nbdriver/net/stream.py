@@ -146,7 +146,8 @@ class Stream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes came (asyncio.Protocol)."""
         if self._state is _State.OPEN:
-            self._receiver.data_received(data)
+            # On Windows, Python 3.11 brings a bytearray, which no cache can look up (gh-99941).
+            self._receiver.data_received(data if type(data) is bytes else bytes(data))
 
     def eof_received(self) -> bool:
         """The peer has closed its side (asyncio.Protocol); gives whether ours stays open."""
