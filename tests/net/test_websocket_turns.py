@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from support.frames import PING, close, frame
+from support.frames import PING, TEXT, Frame, close, frame, read_frames
 from support.peer import PATIENCE, settle
 from support.websocket_pair import Listener, Pair
 
 from nbdriver.errors import WebSocketClosed
 from nbdriver.net.websocket import WebSocketLimits
+from nbdriver.wire.frames import FrameLimits
+from nbdriver.wire.session import Session
 
 MANY = 1_000
 
@@ -103,3 +105,76 @@ async def test_a_ping_that_is_read_after_the_end_is_not_answered() -> None:
         await settle()
         assert listener.messages[-1] == "last"
         assert not pair.peer.received
+
+
+# A plain frame that comes alone need not go through the buffer.
+
+
+@pytest.fixture(params=[True, False], ids=["fast lane", "plain lane"])
+def session(request: pytest.FixtureRequest) -> Session:
+    return Session(FrameLimits(), fast_lane=request.param)
+
+
+async def test_the_rest_of_a_frame_is_no_frame_of_its_own(session: Session) -> None:
+    """Whatever it looks like: here it is a whole one, empty and masked."""
+    wire = frame("x", key=b"\x80abc")
+    assert read_frames(wire[1:]) == [Frame(TEXT, b"", masked=True)]
+    async with Pair(session=session) as pair:
+        listener = Listener()
+        pair.websocket.deliver_to(listener)
+        for piece in (wire[:1], wire[1:], frame("y")):
+            pair.websocket.data_received(piece)
+        assert listener.messages == ["x", "y"]
+
+
+async def test_a_frame_that_comes_alone_does_not_overtake_what_waits_for_its_turn(
+    session: Session,
+) -> None:
+    async with Pair(session=session) as pair:
+        listener = Listener()
+        pair.websocket.deliver_to(listener)
+        pair.websocket.data_received(frame("x") * MANY)
+        pair.websocket.data_received(frame("last"))
+        await settle()
+        assert listener.messages == ["x"] * MANY + ["last"]
+
+
+async def test_a_frame_that_comes_while_another_is_delivered_comes_after_it(
+    session: Session,
+) -> None:
+    class Receiving(Listener):
+        def message_received(self, message: str | bytes) -> None:
+            super().message_received(message)
+            if message == "first":
+                pair.websocket.data_received(frame("second"))
+                assert self.messages == ["first"]
+
+    async with Pair(session=session) as pair:
+        listener = Receiving()
+        pair.websocket.deliver_to(listener)
+        pair.websocket.data_received(frame("first"))
+        assert listener.messages == ["first", "second"]
+
+
+async def test_a_frame_that_comes_to_a_listener_that_has_paused_waits(session: Session) -> None:
+    async with Pair(session=session) as pair:
+        listener = Listener()
+        pair.websocket.deliver_to(listener)
+        pair.websocket.pause_reading()
+        for message in ("a", "b"):
+            pair.websocket.data_received(frame(message))
+        assert listener.messages == []
+        assert not pair.websocket._inbox, "they wait as the bytes that they came as"
+        pair.websocket.resume_reading()
+        assert listener.messages == ["a", "b"]
+
+
+async def test_what_comes_behind_a_violation_is_kept_nowhere(session: Session) -> None:
+    """It is thrown away (RFC 6455, 7.1.7), while what came before it is still answered."""
+    async with Pair(session=session) as pair:
+        pair.websocket.data_received(frame("before") + frame("", 3))
+        for _ in range(MANY):
+            pair.websocket.data_received(frame("x"))
+        assert pair.websocket._buffer == b""
+        assert await pair.websocket.receive() == "before"
+        assert await pair.closed_with() == (1002, "opcode 0x3 is reserved")
