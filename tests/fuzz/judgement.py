@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import io
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -196,7 +197,9 @@ def _check_counts(said: Conversation, verdict: Verdict, cut_short: bool) -> None
     assert verdict.statuses[: len(verdict.statuses) - len(final)].count(200) <= len(said.requests)
     if Act.RESET not in said.steps and not cut_short:
         assert verdict.statuses.count(200) == len(said.requests), "each request has its answer"
-        assert (101 in final) == (said.opening is not None)
+        # Before Python 3.12 a handler begins a turn later, and the peer may have ended by then.
+        too_late = sys.version_info < (3, 12) and Act.END in said.steps and 101 not in final
+        assert too_late or (101 in final) == (said.opening is not None)
 
 
 def _judge_frames(
