@@ -362,7 +362,9 @@ class ServerConfig:
         64 * _MIB, units.SIZE, "the same beyond that, of all WebSockets whose handlers are stuck"
     )
     max_connections: int = _setting(16384, units.COUNT, "connections at a time; 503 above it")
-    deflate: bool = _setting(False, units.FLAG, "accepts permessage-deflate on WebSockets, which is slower")
+    deflate: bool = _setting(
+        False, units.FLAG, "accepts permessage-deflate on WebSockets, which is slower"
+    )
 
     def __post_init__(self) -> None:
         for item in fields(self):
