@@ -880,3 +880,15 @@ def test_what_could_not_be_written_can_be_once_it_is_right() -> None:
     value.fails = False
     assert STANDARD.dumps([value]) == '[{"a":[1]}]'
     assert not module._being_written
+
+
+@pytest.mark.parametrize("make", [None, lambda: None], ids=["none", "another"])
+def test_without_the_writer_that_we_know_the_public_way_is_taken(
+    make: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other Pythons have none, and later ones may have one with other arguments."""
+    with monkeypatch.context() as context:
+        context.setattr(json.encoder, "c_make_encoder", make)
+        write = module._find_writer()
+    for value in (EVENT, "text", [1.5, None, {"a": [True]}]):
+        assert "".join(write(value, 0)) == module._encoder.encode(value)
