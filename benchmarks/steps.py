@@ -272,7 +272,7 @@ def whole(log: Log) -> slice:
             depth -= 1
         else:
             step, is_coroutine = each
-            # Where tasks cannot start at once, before Python 3.12, the loop calls coroutines as well.
+            # Where tasks cannot start at once (before Python 3.12), the loop calls coroutines too.
             if depth == 0 and step == _CONNECTION and not is_coroutine:
                 begun.append(place)
             depth += 1
