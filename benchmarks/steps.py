@@ -271,7 +271,9 @@ def whole(log: Log) -> slice:
         if each is None:
             depth -= 1
         else:
-            if depth == 0 and each[0] == _CONNECTION:
+            step, is_coroutine = each
+            # Where tasks cannot start at once (before Python 3.12), the loop calls coroutines too.
+            if depth == 0 and step == _CONNECTION and not is_coroutine:
                 begun.append(place)
             depth += 1
     if len(begun) != EVENTS + 1:
