@@ -16,7 +16,7 @@ from .bot_connection import BotConnection, Event, Message, Parking, handle
 from .config import ServerConfig
 from .errors import HTTPError, WebSocketClosed
 from .logs import escape
-from .model import Connection, Request, RequestHeaders, Response
+from .model import Identity, Request, RequestHeaders, Response
 from .net.clock import Clock
 from .net.tasks import Tasks
 from .pending import Pending, Share
@@ -78,7 +78,7 @@ class Dispatcher:
             await self._start_when_free(share, bot, message)
         return _HANDED_OVER
 
-    def _share(self, connection: Connection | None) -> Share:
+    def _share(self, connection: Identity | None) -> Share:
         """What a connection may take of the places; None is one that cannot be told from others."""
         if connection is None:
             return Share(self.pending, self._config.max_pending)

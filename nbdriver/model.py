@@ -19,8 +19,8 @@ from .logs import escape
 
 __all__ = [
     "Address",
-    "Connection",
     "Headers",
+    "Identity",
     "Request",
     "RequestHeaders",
     "Response",
@@ -135,7 +135,7 @@ class Headers:
         return f"Headers({list(self.items())!r})"
 
 
-class Connection:
+class Identity:
     """Tells a connection from others; `shares` is what those whom it asks keep of it, each its own.
 
     Whoever keeps a request must not keep all of a connection, so this is all that a request has.
@@ -164,7 +164,7 @@ class Request:
     http_version: str = "1.1"
     scheme: str = "http"
     client: Address | None = None
-    connection: Connection | None = field(default=None, repr=False)
+    connection: Identity | None = field(default=None, repr=False)
 
     @property
     def path(self) -> str:

@@ -22,7 +22,7 @@ from nbdriver import (
     RequestDenied,
     WebSocketClosed,
 )
-from nbdriver.model import Connection
+from nbdriver.model import Identity
 from nbdriver.net.clock import RESOLUTION
 
 
@@ -531,13 +531,13 @@ async def test_a_waiting_request_that_is_cancelled_gives_its_place_in_the_line_u
 
 
 async def test_no_connection_takes_more_places_by_http_than_its_share() -> None:
-    host, busy = Host(max_pending_per_connection=2), Connection()
+    host, busy = Host(max_pending_per_connection=2), Identity()
     for _ in range(2):
         assert (await host.post({"wait": "a"}, connection=busy)).status_code == 204
     waiting = asyncio.create_task(host.post({"wait": "b"}, connection=busy))
     await settle()
     assert not waiting.done()
-    assert (await host.post({"other": 1}, connection=Connection())).status_code == 204
+    assert (await host.post({"other": 1}, connection=Identity())).status_code == 204
     assert (await host.post({"other": 2})).status_code == 204  # by ASGI: nobody can tell
     host.adapter.release("a")
     async with asyncio.timeout(PATIENCE):
@@ -548,7 +548,7 @@ async def test_no_connection_takes_more_places_by_http_than_its_share() -> None:
 
 async def test_each_driver_that_a_connection_asks_has_places_and_bounds_of_its_own() -> None:
     """An application may give the requests of one server to several drivers."""
-    busy, other, both = Host(max_pending=1), Host(), Connection()
+    busy, other, both = Host(max_pending=1), Host(), Identity()
     assert (await busy.post({"wait": "a"}, connection=both)).status_code == 204
     async with asyncio.timeout(PATIENCE):
         assert (await other.post({"wait": "b"}, connection=both)).status_code == 204
@@ -563,7 +563,7 @@ async def test_each_driver_that_a_connection_asks_has_places_and_bounds_of_its_o
 
 
 async def test_a_connection_that_is_gone_keeps_no_share() -> None:
-    host, connection = Host(), Connection()
+    host, connection = Host(), Identity()
     await host.post({}, connection=connection)
     await host.dispatcher.drain()
     share = weakref.ref(connection.shares[host.dispatcher])
@@ -860,7 +860,7 @@ async def test_cancelling_ends_a_probe() -> None:
     assert host.clock.pending == 0
 
 
-@pytest.mark.parametrize("connection", [None, Connection()])
+@pytest.mark.parametrize("connection", [None, Identity()])
 async def test_a_request_that_waits_for_a_place_while_all_is_cancelled_gets_503(
     connection: object,
 ) -> None:

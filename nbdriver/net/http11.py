@@ -15,8 +15,7 @@ from functools import lru_cache
 
 from ..errors import ConnectionLost, HTTPError, WebSocketClosed
 from ..logs import escape, mask_secrets, name_peer
-from ..model import Connection as Identity
-from ..model import Request, Response, read_address, refusal
+from ..model import Identity, Request, Response, read_address, refusal
 from ..wire import extensions, handshake, origin, proxy
 from ..wire.deflate import PerMessageDeflate
 from ..wire.exchange import Exchange
