@@ -56,6 +56,8 @@ def as_json(run: Run) -> dict[str, Any]:
         ],
         "wrk": [asdict(each) | _subject(each.subject) for each in run.wrk],
         "latency": [each.as_json() for each in run.latency],
+        "made_of": [asdict(each) for each in run.made_of],
+        "steps": [asdict(each) | {"rest": each.rest} for each in run.steps],
         "targets": [asdict(each) for each in judge(run)],
     }
 

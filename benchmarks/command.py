@@ -47,6 +47,8 @@ _UVLOOP = ("uvloop",)
 _WAITED_FOR = ("floor", "uvicorn-httptools", "uvicorn-sansio", "hypercorn", "aiohttp")
 _STARTING = ("floor", "uvicorn-h11", "uvicorn-httptools", "hypercorn", "aiohttp", "granian")
 
+_TAKEN_APART = ("floor", "uvicorn", "uvicorn-httptools", "uvicorn-sansio", "aiohttp")
+
 JOBS = {
     "http": Choice(),
     "websocket": Choice(),
@@ -57,6 +59,7 @@ JOBS = {
     "idle": Choice(("floor", "uvicorn-sansio", "aiohttp", "picows"), loops=_UVLOOP, rounds=1),
     "start": Choice([*_STARTING, "nonebot-fastapi", "nonebot-quart"], loops=("asyncio",), rounds=3),
     "wrk": Choice(("floor", "uvicorn-httptools"), loops=_UVLOOP, rounds=2, quick=False),
+    "anatomy": Choice(_TAKEN_APART, loops=("asyncio",), rounds=1, quick=False),
 }
 """The jobs by their names, in the order in which a round has them."""
 

@@ -29,12 +29,23 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from .hot_path import CASES, REFERENCES
 
-__all__ = ["ALLOWED", "FILE", "Entry", "Row", "judge", "load", "main", "save", "total"]
+__all__ = [
+    "ALLOWED",
+    "FILE",
+    "Entry",
+    "Row",
+    "callgrind",
+    "judge",
+    "load",
+    "main",
+    "save",
+    "total",
+]
 
 ALLOWED = 0.05
 """How much a ratio may grow; more is a failure, and as much less is worth being recorded."""
@@ -44,7 +55,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 #: Seconds for all cases; on an idle machine it takes half a minute.
 _PATIENCE = 900.0
 #: orjson is hidden, where it is installed.
-_WALK = "import sys; sys.modules['orjson'] = None; from benchmarks.hot_path import main; main()"
+_WALK = "import sys; sys.modules['orjson'] = None; from benchmarks.{} import main; main()"
 _ADVICE = "make bench-check ARGS=--record"
 
 
@@ -71,6 +82,8 @@ class Row:
     recorded_ratio: float | None = None
     fault: str = ""
     """Why the check fails; empty if it does not."""
+    recording: bool = False
+    """Whether it is about to be recorded, so that nothing fails."""
 
     @property
     def growth(self) -> float | None:
@@ -84,30 +97,40 @@ class Row:
     @property
     def verdict(self) -> str:
         """The end of its line in the table."""
+        if self.recording and (self.count is None or self.recorded is None):
+            return "new" if self.recorded is None else "no longer counted"
         if self.fault:
             return f"FAILED: {self.fault}"
         if self.growth is None:
             return "not recorded"
         if self.ratio is None:
             return "what the others are divided by"
-        return "better" if self.growth < -ALLOWED else "as recorded"
+        if abs(self.growth) <= ALLOWED:
+            return "as recorded"
+        return "better" if self.growth < 0 else "dearer"
 
 
-def judge(counted: Entry, recorded: Entry | None, references: Mapping[str, str]) -> list[Row]:
+def judge(
+    counted: Entry,
+    recorded: Entry | None,
+    references: Mapping[str, str],
+    *,
+    recording: bool = False,
+) -> list[Row]:
     """Compare; `references` has for each case the name of its reference.
 
     With nothing recorded there is nothing to fail. Otherwise a case fails that grew by more than
     `ALLOWED`, that is not recorded, or that is recorded and was not counted; and a reference that
-    moved by more than that although the build is the same.
+    moved by more than that although the build is the same. When it is `recording`, nothing fails.
     """
     now, then = counted.instructions, recorded.instructions if recorded is not None else {}
     rows = []
     for name in dict.fromkeys([*now, *then]):
         count, before = now.get(name), then.get(name)
         ratio, ratio_before = (_ratio(each, name, references) for each in (now, then))
-        row = Row(name, count, before, ratio, ratio_before)
-        if recorded is not None:
-            row = Row(name, count, before, ratio, ratio_before, _fault(row, counted, recorded))
+        row = Row(name, count, before, ratio, ratio_before, recording=recording)
+        if recorded is not None and not recording:
+            row = replace(row, fault=_fault(row, counted, recorded))
         rows.append(row)
     return rows
 
@@ -154,33 +177,44 @@ def save(file: Path, version: str, entry: Entry) -> None:
 def _count(valgrind: str) -> Entry:
     """Count the instructions of every case, by running `hot_path` under callgrind."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            valgrind,
-            "--quiet",
-            "--tool=callgrind",
-            "--dump-before=getsid",
-            f"--callgrind-out-file={folder}/%p",
-            *(sys.executable, "-c", _WALK),
-        ]
-        # An environment of its own: its size would shift the stack, its settings the path.
-        kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-        done = subprocess.run(
-            command,
-            cwd=_ROOT,
-            env={**kept, "PYTHONHASHSEED": "0"},
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=_PATIENCE,
-            check=True,
-        )
+        said = callgrind(valgrind, "hot_path", folder, _PATIENCE)
         events = {name: case.events for name, case in {**REFERENCES, **CASES}.items()}
         counts = {}
-        for line in done.stdout.splitlines():
+        for line in said.splitlines():
             walked = json.loads(line)
             # The first count ends where the events begin.
             count = total((Path(folder) / f"{walked['pid']}.2").read_text(encoding="utf-8"))
             counts[walked["case"]] = round(count / events[walked["case"]])
     return Entry(_build(), counts)
+
+
+def callgrind(valgrind: str, module: str, folder: str, patience: float) -> str:
+    """Run a module's `main` under callgrind; gives what it printed.
+
+    At each call of libc's getsid the count up to there is left in `folder`, as `PID.1`, `PID.2` and
+    so on, and a new one begins. Raises subprocess.SubprocessError if it fails, or takes longer than
+    so many seconds.
+    """
+    command = [
+        valgrind,
+        "--quiet",
+        "--tool=callgrind",
+        "--dump-before=getsid",
+        f"--callgrind-out-file={folder}/%p",
+        *(sys.executable, "-c", _WALK.format(module)),
+    ]
+    # An environment of its own: its size would shift the stack, its settings the path.
+    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+    done = subprocess.run(
+        command,
+        cwd=_ROOT,
+        env={**kept, "PYTHONHASHSEED": "0"},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=patience,
+        check=True,
+    )
+    return done.stdout
 
 
 def total(dump: str) -> int:
@@ -218,7 +252,8 @@ def main() -> None:
     except (subprocess.SubprocessError, OSError, ValueError) as error:
         sys.exit(f"the events could not be counted: {error}")
     recorded = load(FILE).get(version)
-    rows = judge(counted, recorded, {name: case.reference for name, case in CASES.items()})
+    references = {name: case.reference for name, case in CASES.items()}
+    rows = judge(counted, recorded, references, recording=arguments.record)
     _print_table(rows)
     if recorded is not None and recorded.build != counted.build:
         print(f"\nhere:     {counted.build}\nrecorded: {recorded.build}")

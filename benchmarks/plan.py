@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from .anatomy import count_steps, count_subject, find_valgrind
 from .command import Choice
 from .environments import interpreter
 from .idle import measure_idle
 from .latency import LatencySettings, measure_latency
 from .measure import Sample, Settings, measure_round
-from .process import Launch, Subject
+from .process import Launch, ServerError, Subject
 from .result import Run
 from .scaling import measure_connections, measure_processes, measure_sizes
 from .servers import SERVERS
@@ -225,6 +228,34 @@ def _wrk(run: Run, number: int, subjects: Sequence[Subject]) -> list[Step]:
     return [Step("wrk", len(own) * (2.5 + _START), measure)]
 
 
+def _anatomy(run: Run, number: int, subjects: Sequence[Subject]) -> list[Step]:
+    # granian's server has processes of its own, in none of which anything can be counted.
+    own = [each for each in subjects if each.loop == "asyncio" and each.name != "granian"]
+
+    async def made_of() -> str:
+        for subject in own:
+            run.made_of += await count_subject(subject)
+        ours = [each for each in run.made_of if each.server == OURS]
+        return f"{OURS} " + ", ".join(
+            f"{each.kind} {each.counts['functions']} calls" for each in ours
+        )
+
+    async def steps() -> str:
+        assert valgrind is not None
+        try:
+            run.steps = await asyncio.to_thread(count_steps, valgrind)
+        except (subprocess.SubprocessError, OSError, ValueError) as error:
+            raise ServerError(f"the steps could not be counted: {error}") from error
+        ours = [each for each in run.steps if each.fast_lane]
+        return f"{OURS} " + ", ".join(f"{each.kind} {each.whole:,} instructions" for each in ours)
+
+    planned = [Step("what an event is made of", len(own) * _START, made_of)] if own else []
+    if (valgrind := find_valgrind()) is None:
+        run.missing["valgrind"] = "it is not installed (Debian: apt-get install valgrind)"
+        return planned
+    return [*planned, Step("the steps of an event", 100.0, steps)]
+
+
 _JOBS: dict[str, Callable[[Run, int, Sequence[Subject]], list[Step]]] = {
     "http": _events("http"),
     "websocket": _events("websocket"),
@@ -235,4 +266,5 @@ _JOBS: dict[str, Callable[[Run, int, Sequence[Subject]], list[Step]]] = {
     "idle": _idle,
     "start": _start,
     "wrk": _wrk,
+    "anatomy": _anatomy,
 }

@@ -63,17 +63,19 @@ def in_docs(run: Run, name: str) -> str:
     lines = [f"<!-- {name}: Python {run.python} -->", f"### Python {run.python}", ""]
     for table in tables:
         lines += _markdown(table)
-    return "\n".join([*lines, _origin(run), f"<!-- end of {name} -->", ""])
+    return "\n".join([*lines, _origin(run, name), f"<!-- end of {name} -->", ""])
 
 
-def _origin(run: Run) -> str:
-    """How the figures came to be."""
+def _origin(run: Run, name: str) -> str:
+    """How the figures of a part came to be."""
     settings = run.settings
     how = (
         f"each server for {settings.seconds:g} s a round in turns of {settings.turn:g} s;"
         f" connections {settings.connections}; idle WebSockets {settings.idle:,}, at rest for"
         f" {settings.rest:g} s"
     )
+    if name == "anatomy":
+        how = "counted, not timed"
     facts = "; ".join(f"{name} {value}" for name, value in run.machine.items())
     return f"By `{run.command}` on {run.began:%Y-%m-%d}: {how}; {facts}."
 

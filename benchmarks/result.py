@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from .anatomy import MadeOf, StepCosts
 from .idle import IdleSample
 from .latency import LatencySample
 from .measure import Sample, Settings
@@ -38,6 +39,8 @@ class Run:
     starts: list[StartSample] = field(default_factory=list)
     wrk: list[WrkSample] = field(default_factory=list)
     latency: list[LatencySample] = field(default_factory=list)
+    made_of: list[MadeOf] = field(default_factory=list)
+    steps: list[StepCosts] = field(default_factory=list)
 
     @property
     def python(self) -> str:

@@ -26,7 +26,7 @@ from .peers_granian import granian
 from .peers_nonebot import nonebot
 from .serving import HOST, LOOPS, Serving, Started
 
-__all__ = ["HOST", "LOOPS", "SERVERS", "Entry"]
+__all__ = ["HOST", "LOOPS", "SERVERS", "Entry", "hide_orjson"]
 
 
 @asynccontextmanager
@@ -127,7 +127,7 @@ def _own_output() -> TextIO:
     return own
 
 
-def _hide_orjson() -> None:
+def hide_orjson() -> None:
     """See that nobody takes another JSON library than the others, because it happens to be here."""
     if json_library != "orjson":
         # What makes its import an ImportError.
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("loop", choices=LOOPS)
     parser.add_argument("--port", type=int, default=0)
     arguments = parser.parse_args()
-    _hide_orjson()
+    hide_orjson()
     _settle_memory()
     factory = None
     if arguments.loop == "uvloop":

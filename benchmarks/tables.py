@@ -5,13 +5,16 @@ The first two cells of a line are words, and so are verdicts and notes; all othe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, groupby
 
+from .anatomy import StepCosts
+from .counting import COUNTED
 from .idle import IdleRow, summarise_idle
 from .latency_summary import latency_tables
 from .measure import Sample
 from .result import Run
+from .steps import STEPS
 from .summary import OURS, REFERENCES, Row, Spread, spread, summarise
 from .targets import Verdict, judge
 
@@ -26,6 +29,7 @@ TITLES = {
     "http-70kB": "HTTP: an event of 70 kB posted, answered 204",
     "websocket-70kB": "WebSocket: an event of 70 kB as a frame, answered by a short API call",
 }
+_WAYS = {True: "fast lane", False: "plain way", None: "floor"}
 _KINDS = {"http": "HTTP", "websocket": "WebSocket"}
 
 
@@ -209,6 +213,38 @@ def _wrk(run: Run) -> Iterator[Table]:
         yield "HTTP by two load generators: ours and wrk", lines
 
 
+def _anatomy(run: Run) -> Iterator[Table]:
+    if run.made_of:
+        lines = [["server", "event", *COUNTED]]
+        for each in sorted(run.made_of, key=lambda each: each.kind):
+            counts = (str(each.counts[what]) for what in COUNTED)
+            lines.append([each.server, _KINDS[each.kind], *counts])
+        yield "What an event is made of", lines
+    for kind, title in _KINDS.items():
+        ways = {each.fast_lane: each for each in run.steps if each.kind == kind}
+        if ways:
+            yield f"{title}: instructions of an event, step by step", _step_lines(ways)
+
+
+def _step_lines(ways: Mapping[bool | None, StepCosts]) -> list[list[str]]:
+    """A line for each step; `ways` by whether it is the fast lane, None for the floor."""
+    order = [(name, ways[way]) for way, name in _WAYS.items() if way in ways]
+    lines = [["step", "where", *(each for name, _ in order for each in (name, "share"))]]
+    for step, (what, where) in STEPS.items():
+        if any(step in costs.steps for _, costs in order):
+            cells = [_step_cells(costs, costs.steps.get(step)) for _, costs in order]
+            lines.append([what, where, *chain.from_iterable(cells)])
+    rests = (_step_cells(costs, costs.rest) for _, costs in order)
+    wholes = (_step_cells(costs, costs.whole) for _, costs in order)
+    lines.append(["the rest", "what the marks have changed", *chain.from_iterable(rests)])
+    lines.append(["the whole", "", *chain.from_iterable(wholes)])
+    return lines
+
+
+def _step_cells(costs: StepCosts, count: int | None) -> tuple[str, str]:
+    return ("-", "-") if count is None else (f"{count:,}", f"{count / costs.whole:.1%}")
+
+
 def _latency(run: Run) -> Iterator[Table]:
     return latency_tables(run.latency)
 
@@ -240,6 +276,7 @@ SECTIONS = {
     "idle": _idle,
     "start": _starting,
     "wrk": _wrk,
+    "anatomy": _anatomy,
     "targets": _targets,
 }
 """The parts of the report, by the names that their blocks have in the docs."""

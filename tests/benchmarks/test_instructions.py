@@ -76,6 +76,21 @@ def test_a_case_is_neither_added_nor_taken_away_unrecorded() -> None:
     assert failed(RECORDED, more) == {"WebSocket": "recorded, but no longer counted"}
 
 
+def test_what_is_just_being_recorded_fails_nothing_and_says_what_is_new() -> None:
+    then = replace(RECORDED, instructions={**RECORDED.instructions, "gone": 1_000})
+    counted = {"reference": 1_200, "HTTP": 6_000, "WebSocket": 2_000}
+    rows = judge(replace(then, instructions=counted), then, DIVIDED_BY, recording=True)
+    assert {row.name: row.verdict for row in rows} == {
+        "reference": "what the others are divided by",
+        "HTTP": "dearer",
+        "WebSocket": "new",
+        "gone": "no longer counted",
+    }
+    assert not any(row.fault for row in rows)
+    first = judge(RECORDED, None, DIVIDED_BY, recording=True)
+    assert {row.verdict for row in first} == {"new"}
+
+
 def test_a_version_without_an_entry_is_not_judged() -> None:
     assert failed(RECORDED, None) == {}
     assert {row.verdict for row in judged(RECORDED, None).values()} == {"not recorded"}

@@ -86,7 +86,7 @@ async def test_the_answers_are_the_same_by_orjson() -> None:
 
 def test_a_server_sees_orjson_only_if_the_run_is_by_orjson() -> None:
     script = (
-        "import sys; from benchmarks import servers; servers._hide_orjson();"
+        "import sys; from benchmarks import servers; servers.hide_orjson();"
         "from nbdriver import codec; print(codec.library)"
     )
     said = subprocess.check_output([sys.executable, "-c", script], text=True)
