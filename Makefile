@@ -63,10 +63,10 @@ stress: $(VENV)/.test ## end the server at random moments under load (ARGS='--se
 bench: $(BENCH_VENV)/.bench ## measure what an event costs, beside its peers, in a quarter of an hour
 	@$(bench_python) -m benchmarks $(ARGS)
 
-bench-quick: $(BENCH_VENV)/.bench ## take a first look at the same, in two minutes
+bench-quick: $(BENCH_VENV)/.bench ## take a first look at the same, in two or three minutes
 	@$(bench_python) -m benchmarks --quick $(ARGS)
 
-bench-check: $(VENV)/.run ## see that an event takes no more instructions than it did (ARGS=--record to renew)
+bench-check: $(VENV)/.run ## see that an event takes no more instructions than it did (needs valgrind; ARGS=--record to renew)
 	@$(python) -m benchmarks.instructions $(ARGS)
 
 fuzz: $(FUZZ_VENV)/.fuzz ## look for inputs that break something, for a minute (ARGS='--seconds 3600' for longer)

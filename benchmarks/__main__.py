@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import importlib
 import importlib.util
-import shlex
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import archive, environments, machine, page, report
 from .anybody import Anybody, measure_anybody
-from .command import Choice, choose, parser
+from .command import Choice, choose, parser, spoken
 from .load import LoadError
 from .plan import Step, plan, subjects_of
 from .probe import probe
@@ -35,14 +35,15 @@ def main(argv: Sequence[str] | None = None, *, results: Path = RESULTS, docs: Pa
     """Measure as the command line says, and report; gives the exit code."""
     argv = sys.argv[1:] if argv is None else argv
     arguments = parser().parse_args(argv)
+    if noise := machine.busy(os.getloadavg()[0], os.cpu_count() or 1):
+        _say(noise)
     if arguments.address:
         return _anybody(arguments)
     settings, jobs = choose(arguments)
     if any("uvloop" in choice.loops for choice in jobs.values()) and not _found("uvloop"):
         _say("expected uvloop to be installed; `make bench` sees to that by itself")
         return 2
-    command = f"make bench ARGS={shlex.quote(shlex.join(argv))}" if argv else "make bench"
-    run = Run(datetime.now(UTC), command, machine.describe(arguments.json), settings)
+    run = Run(datetime.now(UTC), spoken(argv), machine.describe(arguments.json), settings)
     try:
         _prepare(run, jobs)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -146,7 +147,7 @@ async def _check(run: Run, subject: Subject) -> None:
         if handled != asked:
             raise ServerError(f"its bot was called {handled} times for {asked} events")
     except (LoadError, ServerError) as error:
-        if subject.name == OURS:
+        if SERVERS[subject.name].environment == environments.OWN:
             raise ServerError(f"{subject}: {error}") from error
         run.missing[subject.name] = f"on {subject.loop}, {error}"
         _say(f"{subject}: left out: {error}")

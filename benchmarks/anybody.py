@@ -9,7 +9,9 @@ which take more of the generator's time than our own few lines: see that it was 
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -24,11 +26,14 @@ from wsproto import events as ws_events
 from . import bodies, wire
 from .cpu import process_clock, resident
 from .histogram import Histogram
+from .listening import check_listens, spoken
 from .load import LoadError
 
 __all__ = ["Anybody", "Outcome", "measure_anybody"]
 
 _PATIENCE = 10.0
+_BUSY = 0.9
+"""The part of a core from which on a side is taken to be the limit."""
 _PATHS = {"http": "/onebot/http", "websocket": "/onebot/ws"}
 
 
@@ -48,11 +53,17 @@ class Anybody:
     pid: int | None = None
     """Its process, if it is on this machine."""
 
+    @property
+    def target(self) -> str:
+        """The path that is asked for."""
+        return self.path or _PATHS[self.job]
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What was found; times in seconds."""
 
+    server: Anybody
     took: Histogram
     """How long each event took until its answer was there."""
     wall: float
@@ -69,7 +80,11 @@ class Outcome:
 
     def text(self) -> str:
         """Some lines to read."""
-        lines = [f"{self.events:,} events in {self.wall:.2f} s: {self.events / self.wall:,.0f}/s"]
+        number = self.server.connections
+        lines = [
+            f"{self.server.job} at {self.server.target}, {number} connection{'s'[: number != 1]}:",
+            f"{self.events:,} events in {self.wall:.2f} s: {self.events / self.wall:,.0f}/s",
+        ]
         median, p99, highest = self.took.at(50), self.took.at(99), self.took.highest
         lines.append(
             f"from event to answer: median {median:,.0f} us, p99 {p99:,.0f}, highest {highest:,.0f}"
@@ -80,9 +95,22 @@ class Outcome:
         if self.resident is not None:
             lines.append(f"memory of its process: {self.resident / 2**20:.1f} MiB")
         busy = self.generator_cpu / self.wall
-        limit = ", which was the limit" if busy > 0.9 else ""
+        limit = ", which was the limit" if busy > _BUSY else ""
         lines.append(f"the load generator took {busy:.0%} of a core{limit}")
+        if self._was_held_up():
+            lines.append(
+                "neither had a whole core: the machine was busy elsewhere,"
+                " or the bot waits for something"
+            )
         return "\n".join(lines)
+
+    def _was_held_up(self) -> bool:
+        """Whether there was time in which neither side worked, as far as that is known."""
+        if self.server_cpu is None:
+            return False
+        parts = self.server_cpu / self.wall, self.generator_cpu / self.wall
+        # On one connection they take turns.
+        return (sum(parts) if self.server.connections == 1 else max(parts)) < _BUSY
 
 
 class _Talk(asyncio.Protocol, ABC):
@@ -225,7 +253,7 @@ class _Crowd:
         """What each answered event took, in nanoseconds."""
         self.ending = False
         self.address = anybody.address
-        self.path = anybody.path or _PATHS[anybody.job]
+        self.path = anybody.target
         self._token = anybody.token
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -258,6 +286,15 @@ def _clock(pid: int) -> Callable[[], int]:
         raise LoadError(f"expected a process {pid} on this machine: {error}") from error
 
 
+def _unreachable(address: tuple[str, int], error: Exception) -> str:
+    """Why there is no connection; asyncio may tell of several attempts in one error."""
+    if isinstance(error, TimeoutError):
+        return f"could not connect to {spoken(address)} within {_PATIENCE:g} s"
+    if set(re.findall(r"\[Errno (-?\d+)\]", str(error))) == {str(errno.ECONNREFUSED)}:
+        return f"nothing listens at {spoken(address)}"
+    return f"could not connect to {spoken(address)}: {error}"
+
+
 async def measure_anybody(anybody: Anybody) -> Outcome:
     """Send events, one at a time on each connection, and see what that takes.
 
@@ -273,6 +310,8 @@ async def measure_anybody(anybody: Anybody) -> Outcome:
             for number in range(anybody.connections):
                 make = partial(kind, crowd, number)
                 talks.append((await loop.create_connection(make, *anybody.address))[1])
+        if anybody.pid:
+            check_listens(anybody.pid, anybody.address)
         await crowd.wait(anybody.warm_up)
         crowd.took.clear()
         before = time.monotonic(), time.process_time(), clock and clock()
@@ -282,7 +321,7 @@ async def measure_anybody(anybody: Anybody) -> Outcome:
         wall, generator = time.monotonic() - before[0], time.process_time() - before[1]
         cpu = (clock() - (before[2] or 0)) / 1e9 if clock else None
     except (OSError, TimeoutError) as error:
-        raise LoadError(f"could not connect to {anybody.address}: {error!r}") from error
+        raise LoadError(_unreachable(anybody.address, error)) from error
     finally:
         crowd.ending = True
         for talk in talks:
@@ -292,4 +331,5 @@ async def measure_anybody(anybody: Anybody) -> Outcome:
         raise LoadError(
             "no event was answered; over a WebSocket the bot has to answer each with an API call"
         )
-    return Outcome(took, wall, cpu, generator, resident(anybody.pid) if anybody.pid else None)
+    memory = resident(anybody.pid) if anybody.pid else None
+    return Outcome(anybody, took, wall, cpu, generator, memory)

@@ -78,7 +78,8 @@ def _sample(sample: Sample) -> dict[str, Any]:
 
 def _idle(sample: IdleSample) -> dict[str, Any]:
     curve = [{"connections": count, "memory": memory} for count, memory in sample.curve]
-    added = {"kib": sample.kib, "busy": sample.busy, "curve": curve}
+    figures = {name: getattr(sample, name) for name in ("kib", "cpu_alone", "cpu_beside", "busy")}
+    added = figures | {"curve": curve}
     return asdict(sample) | _subject(sample.subject) | added
 
 

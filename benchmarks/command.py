@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,7 @@ from .servers import SERVERS
 from .serving import LOOPS
 from .summary import OURS
 
-__all__ = ["JOBS", "PEERS", "Choice", "choose", "parser"]
+__all__ = ["JOBS", "PEERS", "Choice", "choose", "parser", "spoken"]
 
 PEERS = tuple(name for name in SERVERS if name != OURS)
 
@@ -51,7 +52,7 @@ _TAKEN_APART = ("floor", "uvicorn", "uvicorn-httptools", "uvicorn-sansio", "aioh
 JOBS = {
     "http": Choice(),
     "websocket": Choice(),
-    "large": Choice(_JUDGED[1:], loops=_UVLOOP, rounds=3),
+    "large": Choice(["nbdriver-plain", *_JUDGED[1:]], loops=_UVLOOP, rounds=3),
     "latency": Choice(_WAITED_FOR, loops=_UVLOOP, rounds=2),
     "sizes": Choice(_JUDGED[1:], loops=_UVLOOP, rounds=2, quick=False),
     "scaling": Choice(("floor",), loops=_UVLOOP, rounds=2, quick=False),
@@ -134,6 +135,13 @@ def _names(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
         return names
 
     return parse
+
+
+def spoken(argv: Sequence[str]) -> str:
+    """The command line as it is given to make."""
+    rest = [each for each in argv if each != "--quick"]
+    command = "make bench" if len(rest) == len(argv) else "make bench-quick"
+    return f"{command} ARGS={shlex.quote(shlex.join(rest))}" if rest else command
 
 
 def choose(arguments: argparse.Namespace) -> tuple[Settings, dict[str, Choice]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import nbdriver
 
-__all__ = ["describe"]
+__all__ = ["busy", "describe"]
 
 ROOT = Path(__file__).resolve().parents[1]
 _PACKAGES = ("h11", "wsproto", "uvloop")
@@ -39,6 +39,15 @@ def describe(json: str) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def busy(load: float, processors: int) -> str | None:
+    """What to say of a machine that has something else to do; None if it is quiet enough."""
+    if load <= processors / 2:
+        return None
+    return (
+        f"The machine is busy (load {load:.1f}, {processors} processors): the figures will be noisy"
+    )
 
 
 def _processor() -> str:

@@ -5,6 +5,7 @@ Each plot has its figures in a table beside it, for whoever does not see it or w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from html import escape
@@ -41,6 +42,11 @@ tr.ours { font-weight: 600; }
 .met { color: var(--met); font-weight: 600; }
 .not-met { color: var(--ours); font-weight: 600; }
 code { font-size: .9em; overflow-wrap: anywhere; }
+@media (max-width: 40rem) {
+  main { padding: 1rem; }
+  th, td { padding-right: .5rem; }
+  .text { min-width: 6.5rem; }
+}
 @media print { .wide { overflow: visible; } }
 """
 _PAGE_COLOURS = {
@@ -57,7 +63,11 @@ _PROSE = ("what", "against", "note", "versions", "which", "why")
 """Headings of columns whose cells are sentences or lists, and may take several lines."""
 
 _SECTIONS = {
-    "targets": ("Targets", ""),
+    "targets": (
+        "Targets",
+        """What the project aims at, as ratios to peers; "not met" is a result of this run, not a
+        fault of it.""",
+    ),
     "cpu": (
         "CPU time per event",
         """User and system time of the server's process over the number of events. The thin lines
@@ -71,9 +81,11 @@ _SECTIONS = {
         delay" is what 99 % of the generator's own delays in sending stayed within.""",
     ),
     "memory": (
-        "Memory",
-        """What the server's process has resident beyond what it had with no idle WebSocket; what
-        the kernel holds for a socket is not in it.""",
+        "Idle WebSockets",
+        """Memory is what the server's process has resident beyond what it had with no idle
+        WebSocket; what the kernel holds for a socket is not in it. us/event is that of events on
+        other connections, first alone and then beside the idle ones; at rest there are no events
+        at all.""",
     ),
     "sizes": (
         "Size of a message",
@@ -139,14 +151,14 @@ def _colours() -> str:
 
 def _sections(content: JSON) -> Iterator[tuple[str, str, str]]:
     """For each section that has something its name, its title and what stands in it."""
-    memory = page_figures.memory(content)
+    memory, idle = page_figures.memory(content), page_figures.idle(content)
     targets = page_figures.targets(content)
     processes = page_figures.processes(content)
     found = {
         "targets": _tables([targets] if targets else []),
         "cpu": _figures(page_figures.cpu(content)),
         "latency": _figures(page_figures.latency(content)),
-        "memory": _figures([memory] if memory else []),
+        "memory": _figures([memory] if memory else []) + _tables([idle] if idle else []),
         "sizes": _figures(page_figures.sizes(content)),
         "connections": _figures(page_figures.scaling(content)),
         "processes": _tables([processes] if processes else []),
@@ -197,11 +209,16 @@ def _row(row: Sequence[str], kinds: Sequence[str], ours: bool) -> str:
     first, *others = row
     cells = "".join(
         f"<td{_class(cell.replace(' ', '-') if cell in ('met', 'not met') else kind)}>"
-        f"{escape(cell)}</td>"
+        f"{_text(cell)}</td>"
         for cell, kind in zip(others, kinds[1:], strict=True)
     )
     kind = _class("ours" if ours else "")
-    return f'<tr{kind}><th scope="row"{_class(kinds[0])}>{escape(first)}</th>{cells}</tr>'
+    return f'<tr{kind}><th scope="row"{_class(kinds[0])}>{_text(first)}</th>{cells}</tr>'
+
+
+def _text(cell: str) -> str:
+    """A cell; what stands between backticks is code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(cell))
 
 
 def _class(name: str) -> str:

@@ -18,6 +18,7 @@ __all__ = [
     "Figure",
     "Table",
     "cpu",
+    "idle",
     "latency",
     "machine",
     "memory",
@@ -39,6 +40,21 @@ JOBS = {
 """What the jobs are called."""
 
 _MIB = 2**20
+
+_TURNS = ("summary", "sizes", "connections", "processes")
+_USED_BY = {
+    "rounds": ("machine",),
+    "seconds": (*_TURNS, "latency", "idle"),
+    "turn": _TURNS,
+    "warm_up": (*_TURNS, "latency", "idle", "wrk"),
+    "connections": ("summary", "sizes", "idle", "wrk"),
+    "rest": ("idle",),
+    "scale": ("connections",),
+    "shared": ("processes",),
+    "rates": ("latency",),
+    "starts": ("imports",),
+}
+"""Of which parts of a run each setting says something; others are of the part of their name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +106,17 @@ def targets(content: JSON) -> Table | None:
         rows.append(
             [
                 each["what"],
-                each["against"],
                 f"{each['direction']} {each['target']:g}",
                 "-" if ratio is None else f"{ratio['median']:.2f}",
-                "-" if ratio is None else f"{ratio['low']:.2f}-{ratio['high']:.2f}",
                 each["verdict"],
+                each["against"],
+                "-" if ratio is None else f"{ratio['low']:.2f}-{ratio['high']:.2f}",
                 each["note"],
             ]
         )
-    headings = ["what", "against", "target", "measured", "lowest-highest", "verdict", "note"]
+    headings = ["what", "target", "measured", "verdict", "against", "lowest-highest", "note"]
     caption = "Ratios; the median of the rounds, and their spread"
-    return Table(caption, headings, rows) if rows else None
+    return Table(caption, headings, rows, words=1) if rows else None
 
 
 def cpu(content: JSON) -> Iterator[Figure]:
@@ -199,6 +215,27 @@ def memory(content: JSON) -> Figure | None:
     title = "Idle WebSockets: memory that they add to the server's process"
     svg = plots.lines("memory", drawn, _styles(content), x="idle WebSockets", y="MiB")
     return Figure(title, svg, _pivot(f"{title}, in MiB", found, "{:,}".format))
+
+
+def idle(content: JSON) -> Table | None:
+    """What an idle WebSocket costs, and what events cost beside it."""
+    rows = []
+    for subject, own in _by_subject(content.get("idle", ())).items():
+        kib, *others = (
+            spread(each[name] for each in own)
+            for name in ("kib", "cpu_alone", "cpu_beside", "busy", "pinged")
+        )
+        alone, beside, busy, pinged = (each.median for each in others)
+        rows.append(
+            [
+                *(*subject, _told(kib.median), f"{kib.low:.1f}-{kib.high:.1f}"),
+                *(_told(alone), _told(beside), _told(100 * busy, 2), _told(pinged, 0)),
+            ]
+        )
+    headings = ["server", "loop", "KiB each", "lowest-highest", "us/event alone", "beside them"]
+    headings += ["% of a core at rest", "pings"]
+    caption = "What an idle WebSocket costs, and events beside it; medians of the rounds"
+    return Table(caption, headings, rows) if rows else None
 
 
 def sizes(content: JSON) -> Iterator[Figure]:
@@ -332,11 +369,21 @@ def machine(content: JSON) -> Iterator[Table]:
         rows = [[name, _listed(of)] for name, of in versions.items()]
         yield Table("What each server's environment holds", ["environment", "versions"], rows)
     if settings := content.get("settings"):
-        rows = [[name, str(value)] for name, value in settings.items()]
+        rows = [
+            [name.replace("_", " "), _setting(value)]
+            for name, value in settings.items()
+            if any(map(content.get, _USED_BY.get(name, [name])))
+        ]
         yield Table("Settings of the run; times in seconds", ["setting", "value"], rows)
     if missing := content.get("missing"):
         rows = [[name, str(why)] for name, why in missing.items()]
         yield Table("Left out", ["server", "why"], rows)
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_setting, value)) or "none"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _listed(versions: JSON) -> str:

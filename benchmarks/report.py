@@ -21,13 +21,27 @@ _BLOCK = r"<!-- {}: Python (\S+) -->\n.*?<!-- end of {} -->\n"
 
 def text(run: Run) -> str:
     """The tables for a terminal, and what is missing in them."""
-    tables = [table for _, tables in sections(run) for table in tables]
-    parts = [f"{title}\n{_aligned(lines)}" for title, lines in tables]
+    parts = [
+        _targets(table) if name == "targets" else f"{table[0]}\n{_aligned(table[1])}"
+        for name, tables in sections(run)
+        for table in tables
+    ]
     missing = [f"{name} was not measured: {why}" for name, why in run.missing.items()]
     failed = [f"A step has failed, and has no figures: {why}" for why in run.failures]
     if missing or failed:
         parts.append("\n".join(missing + failed))
     return "\n\n".join(parts)
+
+
+def _targets(table: Table) -> str:
+    """Those that were measured, and how many were not."""
+    title, (headings, *rows) = table
+    measured = [row for row in rows if NOT_MEASURED not in row]
+    count = len(rows) - len(measured)
+    if not measured:
+        return f"{title}\n{count} that this run did not measure"
+    left = f"\nand {count} that this run did not measure" if count else ""
+    return f"{title}\n{_aligned([headings, *measured])}{left}"
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:

@@ -37,16 +37,21 @@ async def _floor(tally: Tally, port: int) -> AsyncIterator[Started]:
         yield Started(server.sockets[0].getsockname()[1])
 
 
-@asynccontextmanager
-async def _nbdriver(tally: Tally, port: int) -> AsyncIterator[Started]:
-    from .bot import make_driver
+def _nbdriver(*, fast_lane: bool = True) -> Serving:
+    """The driver with its own server; without the fast lane h11 and wsproto read everything."""
 
-    # Several may be given the same port, which then share what comes to it.
-    driver = make_driver(tally)
-    async with driver.serve(HOST, port, access_log=False, reuse_port=port != 0) as server:
-        _, listening = server.addresses[0]
-        assert listening is not None
-        yield Started(listening)
+    @asynccontextmanager
+    async def serve(tally: Tally, port: int) -> AsyncIterator[Started]:
+        from .bot import make_driver
+
+        # Several may be given the same port, which then share what comes to it.
+        settings = {"access_log": False, "reuse_port": port != 0, "fast_lane": fast_lane}
+        async with make_driver(tally).serve(HOST, port, **settings) as server:
+            _, listening = server.addresses[0]
+            assert listening is not None
+            yield Started(listening)
+
+    return serve
 
 
 _HTTP = frozenset({"http"})
@@ -66,7 +71,8 @@ class Entry:
 
 SERVERS: dict[str, Entry] = {
     "floor": Entry(_floor),
-    "nbdriver": Entry(_nbdriver),
+    "nbdriver": Entry(_nbdriver()),
+    "nbdriver-plain": Entry(_nbdriver(fast_lane=False)),
     "uvicorn": Entry(
         peers.uvicorn(peers.our_driver, http="h11", ws="wsproto", lifespan="on"), "uvicorn"
     ),

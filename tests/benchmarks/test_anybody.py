@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -109,8 +110,13 @@ async def test_a_malformed_answer_is_told() -> None:
 async def test_a_server_that_is_not_there_is_told() -> None:
     async with floor() as (address, _):
         pass
-    with pytest.raises(LoadError, match="could not connect"):
+    with pytest.raises(LoadError, match=f"^nothing listens at 127.0.0.1:{address[1]}$"):
         await measure_anybody(server(address))
+
+
+async def test_an_address_that_is_none_is_told_with_what_the_system_says() -> None:
+    with pytest.raises(LoadError, match=r"^could not connect to 255\.255\.255\.255:9: "):
+        await measure_anybody(server(("255.255.255.255", 9)))
 
 
 async def test_a_process_that_is_not_there_is_told() -> None:
@@ -120,13 +126,51 @@ async def test_a_process_that_is_not_there_is_told() -> None:
         await measure_anybody(server(("127.0.0.1", 1), pid=gone.pid))
 
 
-def test_a_generator_that_was_the_limit_is_told() -> None:
+async def test_a_process_that_serves_something_else_is_told() -> None:
+    async with onebot() as (address, _):
+        parent = os.getppid()
+        with pytest.raises(LoadError, match=f"process {parent} does not listen at .*; process"):
+            await measure_anybody(server(address, pid=parent))
+
+
+def outcome(server_cpu: float | None, generator_cpu: float, connections: int = 2) -> Outcome:
+    """A hundred events in a second."""
     took = Histogram()
     took.record([50_000] * 100)
-    told = Outcome(took, 1.0, None, 0.95, 2**20).text().splitlines()
-    assert told == [
+    anybody = server(("127.0.0.1", 1), "websocket", connections=connections)
+    return Outcome(anybody, took, 1.0, server_cpu, generator_cpu, 2**20)
+
+
+def test_a_generator_that_was_the_limit_is_told() -> None:
+    assert outcome(None, 0.95).text().splitlines() == [
+        "websocket at /onebot/ws, 2 connections:",
         "100 events in 1.00 s: 100/s",
         "from event to answer: median 50 us, p99 50, highest 50",
         "memory of its process: 1.0 MiB",
         "the load generator took 95% of a core, which was the limit",
     ]
+
+
+def test_what_was_asked_for_is_told() -> None:
+    asked = server(("127.0.0.1", 1), path="/x", connections=1)
+    told = replace(outcome(None, 0.5), server=asked).text()
+    assert told.startswith("http at /x, 1 connection:\n")
+
+
+@pytest.mark.parametrize(
+    ("server_cpu", "generator_cpu", "connections", "held_up"),
+    [
+        (0.6, 0.7, 2, True),
+        (0.95, 0.7, 2, False),
+        (0.6, 0.95, 2, False),
+        (None, 0.7, 2, False),
+        # On one connection they take turns, and so share what is there.
+        (0.5, 0.45, 1, False),
+        (0.4, 0.4, 1, True),
+    ],
+)
+def test_time_in_which_neither_side_worked_is_told(
+    server_cpu: float | None, generator_cpu: float, connections: int, held_up: bool
+) -> None:
+    told = outcome(server_cpu, generator_cpu, connections).text()
+    assert ("the machine was busy elsewhere" in told) is held_up

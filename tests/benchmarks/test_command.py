@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.command import JOBS, Choice, choose, parser
+from benchmarks.command import JOBS, Choice, choose, parser, spoken
 from benchmarks.measure import Settings
 
 
@@ -20,8 +20,28 @@ def test_a_whole_run_has_every_job() -> None:
     assert jobs["idle"].rounds == 1
 
 
+def test_what_the_fast_lane_is_worth_is_measured_in_a_whole_run() -> None:
+    _, jobs = chosen("")
+    with_plain = [name for name, choice in jobs.items() if "nbdriver-plain" in choice.peers]
+    assert with_plain == ["http", "websocket", "large"]
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("", "make bench"),
+        ("--write-docs", "make bench ARGS=--write-docs"),
+        ("--quick", "make bench-quick"),
+        ("--only http --quick --rounds 2", "make bench-quick ARGS='--only http --rounds 2'"),
+    ],
+)
+def test_a_run_is_told_as_the_command_that_repeats_it(line: str, command: str) -> None:
+    assert spoken(line.split()) == command
+
+
 def test_a_quick_run_has_fewer_jobs_and_the_peers_of_the_targets() -> None:
     settings, jobs = chosen("--quick")
+    assert "nbdriver-plain" not in {peer for choice in jobs.values() for peer in choice.peers}
     assert "scaling" not in jobs
     assert settings.rounds < Settings().rounds
     assert "aiohttp" in jobs["http"].peers
@@ -56,7 +76,7 @@ def test_an_address_is_a_host_and_a_port(text: str, address: tuple[str, int]) ->
     ("line", "message"),
     [
         ("--only http,ftp", "expected names of http, websocket, large, latency, sizes, scaling,"),
-        ("--peers apache", "expected names of floor, uvicorn, uvicorn-h11, uvicorn-httptools,"),
+        ("--peers apache", "expected names of floor, nbdriver-plain, uvicorn, uvicorn-h11,"),
         ("--rounds 0", "expected a whole number from 1, got 0"),
         ("--seconds x", "expected seconds from 0.05 to 600, got x"),
         ("--address localhost", "expected HOST:PORT, got localhost"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import asdict, fields
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from benchmarks.histogram import Histogram
+from benchmarks.measure import Settings
 from benchmarks.page import page, write_page
 
 LATENCIES = Histogram(range(100_000, 400_000, 100))
@@ -136,11 +138,17 @@ def a_run() -> dict[str, Any]:
         "idle": [
             {
                 "subject": subject(name),
+                "kib": kib,
+                "cpu_alone": 50.0,
+                "cpu_beside": 60.0,
+                "busy": 0.001,
+                "pinged": 10,
                 "curve": [
                     {"connections": each, "memory": each * 4_096} for each in (100, 1_000, 10_000)
                 ],
             }
             for name in names
+            for kib in (4.0, 5.0)
         ],
         "imports": [{"package": "nbdriver", "cpu": 31.0, "wall": 35.0}],
         "startup": [
@@ -217,20 +225,28 @@ def rows(text: str, caption: str) -> list[list[str]]:
 
 def test_targets_tell_what_was_met_in_words(text: str) -> None:
     _, met, not_met, not_measured = rows(text, "Ratios; the median of the rounds, and their spread")
-    assert met == ["what is met", "a peer", "at most 0.65", "0.50", "0.45-0.60", "met", ""]
-    assert not_met[3:6] == ["0.80", "0.72-0.96", "not met"]
-    assert not_measured[3:6] == ["-", "-", "not measured"]
+    assert met == ["what is met", "at most 0.65", "0.50", "met", "a peer", "0.45-0.60", ""]
+    assert not_met[2:4] == ["0.80", "not met"]
+    assert not_measured[2:6] == ["-", "not measured", "a peer", "-"]
+    assert "&quot;not met&quot; is a result of this run" in text
+
+
+def test_what_is_code_in_a_cell_is_code_on_the_page() -> None:
+    run = a_run()
+    run["targets"] = [target("met", 0.5) | {"what": "import, beyond `import <asyncio>`"}]
+    _, only = rows(page(run), "Ratios; the median of the rounds, and their spread")
+    assert only[0] == "import, beyond <code>import &lt;asyncio&gt;</code>"
 
 
 def test_sentences_may_take_several_lines_and_figures_may_not(text: str) -> None:
     (targets,) = re.findall(r"<caption>Ratios;.*?</table>", text, re.DOTALL)
     assert re.findall(r'<th scope="col"(?: class="(\w+)")?>(\w+)', targets) == [
         ("text", "what"),
-        ("text", "against"),
         ("", "target"),
         ("", "measured"),
-        ("", "lowest"),
         ("", "verdict"),
+        ("text", "against"),
+        ("", "lowest"),
         ("text", "note"),
     ]
 
@@ -267,6 +283,31 @@ def test_sizes_and_memory_have_a_column_for_each_place_on_the_axis(text: str) ->
     headings, _, ours, _ = rows(text, name)
     assert headings == ["server", "loop", "100", "1,000", "10,000"]
     assert ours == ["nbdriver", "uvloop", "0.4", "3.9", "39.1"]
+
+
+def test_what_an_idle_websocket_costs_is_told_as_in_the_terminal(text: str) -> None:
+    name = "What an idle WebSocket costs, and events beside it; medians of the rounds"
+    headings, _, ours, _ = rows(text, name)
+    assert headings[2:] == [
+        *("KiB each", "lowest-highest", "us/event alone", "beside them"),
+        *("% of a core at rest", "pings"),
+    ]
+    assert ours == ["nbdriver", "uvloop", "4.5", "4.0-5.0", "50.0", "60.0", "0.10", "10"]
+
+
+def test_of_the_settings_those_are_told_that_had_a_part_in_the_run() -> None:
+    def settings(*parts: str) -> list[str]:
+        run = {key: a_run()[key] for key in ("began", "command", "machine", *parts)}
+        run["settings"] = asdict(Settings(rates=()))
+        _, *told = rows(page(run), "Settings of the run; times in seconds")
+        return [": ".join(each) for each in told]
+
+    assert settings("imports") == ["rounds: 4", "starts: 10"]
+    assert settings("latency") == ["rounds: 4", "seconds: 0.6", "warm up: 0.2", "rates: none"]
+    assert settings("idle")[-2:] == ["idle: 10,000", "rest: 5.0"]
+    assert settings("sizes")[-1] == "sizes: 100, 1,000, 10,000, 100,000, 1,000,000"
+    every = settings("summary", "latency", "sizes", "connections", "processes", "idle", "imports")
+    assert len(every) == len(fields(Settings))
 
 
 def test_machine_and_versions_are_told_and_no_text_is_taken_for_markup(text: str) -> None:

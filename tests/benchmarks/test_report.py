@@ -13,6 +13,7 @@ from benchmarks.result import Run
 from benchmarks.scaling import ProcessSample
 from benchmarks.starting import ImportSample, StartSample
 from benchmarks.tables import TITLES, sections
+from benchmarks.targets import judge
 from benchmarks.wrk import WrkSample
 
 FULL = {"figures", "sizes", "scaling", "idle", "start", "wrk", "targets"}
@@ -29,6 +30,24 @@ def test_the_table_stands_in_columns() -> None:
 
 def test_only_what_was_measured_has_tables() -> None:
     assert [name for name, _ in sections(a_run())] == ["figures", "targets"]
+
+
+def test_targets_that_were_not_measured_are_but_counted() -> None:
+    run = a_run()
+    told = report.text(run).splitlines()
+    targets = told[told.index("Targets, on Python 3.12") + 1 :]
+    count = len(judge(run))
+    assert [line.split("  ")[0] for line in targets] == [
+        "what",
+        "HTTP event, asyncio's own loop",
+        f"and {count - 1} that this run did not measure",
+    ]
+    run.samples = run.samples[1:]
+    assert report.text(run).splitlines()[-2:] == [
+        "Targets, on Python 3.12",
+        f"{count} that this run did not measure",
+    ]
+    assert report.in_docs(run, "targets").count("| not measured |") == count
 
 
 def test_every_table_has_a_cell_for_each_heading() -> None:

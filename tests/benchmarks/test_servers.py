@@ -8,17 +8,21 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from types import FrameType
 
 import pytest
+from support.measured import run_load
 
+from benchmarks.application import Tally
 from benchmarks.environments import OWN, REQUIREMENTS
 from benchmarks.probe import probe
 from benchmarks.process import Launch, ServerProcess, Subject
 from benchmarks.servers import SERVERS
-from benchmarks.serving import LOOPS
+from benchmarks.serving import HOST, LOOPS
 
 NEEDED = {
     "nbdriver": "json",
+    "nbdriver-plain": "json",
     "uvicorn": "uvicorn",
     "uvicorn-h11": "uvicorn",
     "uvicorn-httptools": "httptools",
@@ -36,7 +40,7 @@ NEEDED = {
 SUBJECTS = [
     Subject(name, loop)
     for name, module in NEEDED.items()
-    for loop in (LOOPS if name == "nbdriver" else LOOPS[:1])
+    for loop in (LOOPS if name.startswith("nbdriver") else LOOPS[:1])
     if importlib.util.find_spec(module) and importlib.util.find_spec(loop)
 ]
 
@@ -50,6 +54,26 @@ async def test_every_server_gives_the_same_answers(subject: Subject) -> None:
     async with ServerProcess(subject) as process:
         asked = await probe(process.address, SERVERS[subject.name].kinds)
         assert await process.finish() == asked > 0
+
+
+@pytest.mark.parametrize(("job", "library"), [("http", "h11"), ("websocket", "wsproto")])
+@pytest.mark.parametrize(("name", "plain"), [("nbdriver", False), ("nbdriver-plain", True)])
+async def test_h11_and_wsproto_read_events_only_without_the_fast_lane(
+    name: str, plain: bool, job: str, library: str
+) -> None:
+    readers = set()
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        if frame.f_code.co_name in {"receive_data", "receive_bytes"}:
+            readers.add(str(frame.f_globals["__name__"]).partition(".")[0])
+
+    async with SERVERS[name].serve(Tally(), 0) as started:
+        sys.setprofile(note)
+        try:
+            await run_load(job, (HOST, started.port))
+        finally:
+            sys.setprofile(None)
+    assert (library in readers) is plain
 
 
 async def test_the_answers_are_the_same_by_orjson() -> None:
