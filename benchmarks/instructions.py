@@ -8,10 +8,9 @@ warm-up is in it.
 
 What an event takes depends on how Python was compiled, and on its version. So `instructions.json`
 has an entry for each version, and what is compared is not the count but its ratio to that of a
-reference from the same run. Between Debian's Python 3.11 and one that pyenv has compiled, the
-counts of the cases differ by 9 to 12 %, their ratios by 1 to 2 %. On one and the same Python the
-reference is a constant, so that nothing is lost there; and there it has to stay one, for who makes
-the reference slower would make room for the driver.
+reference from the same run, which differs much less. On one and the same Python the reference is a
+constant, so that nothing is lost there; and there it has to stay one, for who makes the reference
+slower would make room for the driver.
 
 The standard library's JSON and asyncio's own loop are used whatever is installed.
 """

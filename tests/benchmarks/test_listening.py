@@ -31,8 +31,14 @@ def test_one_that_listens_at_another_address_does_not() -> None:
     with socket.create_server(("127.0.0.2", 0)) as made:
         port = made.getsockname()[1]
         check_listens(os.getpid(), ("127.0.0.2", port))
-        with pytest.raises(LoadError, match=f"ss -ltnp 'sport = :{port}'` tells which does"):
+        with pytest.raises(LoadError, match=f"does not listen at 127.0.0.1:{port}; "):
             check_listens(os.getpid(), ("127.0.0.1", port))
+
+
+def test_where_nobody_listens_the_command_that_tells_is_named() -> None:
+    # Port 0 stands for any, so it is the one at which nobody can.
+    with pytest.raises(LoadError, match="`ss -ltnp 'sport = :0'` tells which does"):
+        check_listens(os.getpid(), ("127.0.0.1", 0))
 
 
 def test_a_connection_from_there_is_not_a_socket_that_listens(listening: int) -> None:
