@@ -154,8 +154,6 @@ class LoopClock(Clock):
         super().__init__()
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
-        # Asked for with every event, so without a call in between.
-        self.time = loop.time  # type: ignore[method-assign]  # it is what the method below says
 
     def time(self) -> float:
         """The event loop's time."""
