@@ -20,6 +20,7 @@ from .load import LoadError
 from .plan import Step, plan, subjects_of
 from .probe import probe
 from .process import ServerError, ServerProcess, Subject
+from .processors import one_processor
 from .result import Run
 from .servers import SERVERS
 from .summary import FLOOR, OURS
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None, *, results: Path = RESULTS, docs: Pa
     run = Run(datetime.now(UTC), spoken(argv), machine.describe(arguments.json), settings)
     try:
         _prepare(run, jobs)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with one_processor(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_measure(run, jobs, arguments.json))
     except (LoadError, ServerError, OSError) as error:
         _say(f"The run has failed. {error}")

@@ -20,6 +20,7 @@ from .idle import allow_files
 from .load import Load, LoadError, Measurement
 from .measure import Entrant, Sample, Settings, measure_turns
 from .process import ServerError, ServerProcess, Subject
+from .processors import all_processors
 from .serving import HOST
 
 __all__ = ["ProcessSample", "measure_connections", "measure_processes", "measure_sizes"]
@@ -93,6 +94,7 @@ async def measure_processes(
     measured = [Measurement() for _ in counts]
     busy = [0.0 for _ in counts]
     async with AsyncExitStack() as stack:
+        stack.enter_context(all_processors())
         loads = [
             await stack.enter_async_context(_shared(subject, kind, count, settings))
             for count in counts
