@@ -12,13 +12,19 @@ __all__ = [
     "ActionFailed",
     "ApiNotAvailable",
     "ConfigError",
+    "ConnectError",
     "ConnectionLost",
     "DriverError",
     "HTTPError",
+    "InvalidResponse",
+    "InvalidURL",
     "NetworkError",
+    "NetworkTimeout",
     "ProtocolViolation",
     "RequestDenied",
     "StartupError",
+    "TooManyRedirects",
+    "UpgradeRefused",
     "WebSocketClosed",
 ]
 
@@ -93,7 +99,64 @@ class WebSocketClosed(DriverError):
 
 
 class NetworkError(DriverError):
-    """An API call got no answer: the connection went away, or the time was over."""
+    """What was asked of another machine got no answer, whatever the reason.
+
+    So it is with an API call whose connection went away or whose time was over, and with each
+    request and each connection of a client's that failed; the classes below say more.
+    """
+
+
+class ConnectError(NetworkError):
+    """No connection: the name, the address, TLS, or the proxy on the way did not let us through."""
+
+
+class NetworkTimeout(NetworkError, TimeoutError):
+    """A time limit was over; `limit` is its name ("total", "connect", "read"), `seconds` it."""
+
+    def __init__(self, limit: str, seconds: float, doing: str) -> None:
+        """`doing` says what took too long, as in "for the answer's head from example.org"."""
+        super().__init__(limit, seconds, doing)
+        self.limit = limit
+        self.seconds = seconds
+        self.doing = doing
+
+    def __str__(self) -> str:
+        return f"waited {self.seconds:g} s (the {self.limit} limit) {self.doing}"
+
+
+class InvalidResponse(NetworkError):
+    """A server's answer breaks HTTP or a limit; what it would have meant is not guessed at."""
+
+
+class TooManyRedirects(NetworkError):
+    """Each answer led on to another place, and there were more of them than are followed."""
+
+
+class UpgradeRefused(NetworkError):
+    """A server did not open the WebSocket: it answered as to any request, with this status.
+
+    `body` is the beginning of what stood in the answer, which may say why.
+    """
+
+    def __init__(
+        self,
+        status_code: int,
+        reason: str,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+    ) -> None:
+        super().__init__(status_code, reason)
+        self.status_code = status_code
+        self.reason = reason
+        self.headers = tuple(headers)
+        self.body = body
+
+    def __str__(self) -> str:
+        return f"expected 101 Switching Protocols, got {self.status_code} {self.reason}".rstrip()
+
+
+class InvalidURL(DriverError, ValueError):
+    """A URL cannot be used: the message says what was expected and what came."""
 
 
 class ApiNotAvailable(NetworkError):
