@@ -91,6 +91,21 @@ ENVIRONMENTS = (
         ),
         lost="the comparison with NoneBot's own FastAPI driver",
     ),
+    Environment(
+        name="nonebot-2.5-drivers",
+        python="3.12",
+        alone=(),
+        requirements=(
+            "nonebot2[fastapi,quart,httpx,aiohttp,websockets]==2.5.0",
+            # Without it FastAPI reads no form, and the driver says nothing of it.
+            "python-multipart",
+            "nonebug",
+            "pytest",
+            "pytest-asyncio",
+            "coverage",
+            "--editable=.",
+        ),
+    ),
 )
 
 
@@ -131,7 +146,8 @@ def prepare(environment: Environment, python: Path) -> None:
     )
     pip = [str(environment.interpreter), "-m", "pip", "install", "--disable-pip-version-check"]
     _run([str(python), "-m", "venv", "--clear", str(environment.directory)])
-    _run([*pip, "--no-deps", *environment.alone])
+    if environment.alone:
+        _run([*pip, "--no-deps", *environment.alone])
     _run([*pip, *environment.requirements])
     environment.stamp.write_text(made_from, encoding="utf-8")
 
