@@ -25,7 +25,8 @@ ONLY_IN = {
     "h11": ("wire/", "client/"),
     "wsproto": ("wire/", "net/websocket"),
     "socket": ("net/stream", "net/arrivals", "net/binding", "net/sockets", "net/server"),
-    "ssl": ("net/stream", "net/tls", "net/sockets", "net/server"),
+    # The client's settings hold a context, of which they know nothing but its type.
+    "ssl": ("net/stream", "net/tls", "net/sockets", "net/server", "client/settings"),
     "selectors": ("net/stream", "net/sockets", "net/server"),
     "asyncio transports": ("net/stream", "net/arrivals", "net/sockets", "net/server"),
     "nonebot": ("nonebot/",),
