@@ -6,15 +6,26 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import conformance.authority  # noqa: F401  # before aiohttp is imported: see there
 import pytest
-from conformance.differences import BEHAVIOURS, Behaviour
+from conformance.differences import BEHAVIOURS
 from conformance.drivers import HTTP_CLIENTS, SERVERS, WEBSOCKET_CLIENTS, make_client
 from conformance.serving import SERVER_BOT, Server, host_of
 from hosts.hosting import BotProcess
 from nonebot.drivers import Driver
 
-#: The parameters whose value is the name of a driver.
-FIXTURES = ("server_driver", "http_driver", "websocket_driver")
+#: What NoneBot's drivers are warned of by the libraries that they use.
+WARNINGS = (
+    "ignore:Setting per-request cookies:DeprecationWarning",
+    r"ignore:ConnectionClosed\.(code|reason) is deprecated:DeprecationWarning",
+    "ignore:Sending a large body directly with raw bytes:ResourceWarning",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have it that warnings of other people's code are no errors."""
+    for warning in WARNINGS:
+        config.addinivalue_line("filterwarnings", warning)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,28 +34,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     So a row of `BEHAVIOURS` is wrong as soon as it says too much, and missing as long as it says
     too little.
     """
-    used: set[tuple[str, str]] = set()
+    missing = {
+        (fixture, row.test, driver)
+        for fixture, rows in BEHAVIOURS.items()
+        for row in rows
+        for driver in row.instead
+    }
     for item in items:
-        if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
-            continue
-        parameters = item.callspec.params
-        driver = next((str(parameters[name]) for name in FIXTURES if name in parameters), None)
-        if driver is None:
-            continue
-        case = item.callspec.id.replace(driver, "", 1).strip("-")
-        for test in (item.originalname, f"{item.originalname}[{case}]"):
-            found = _ROWS.get(test)
-            if found is not None and driver in found.instead:
-                used.add((test, driver))
-                reason = found.instead[driver]
-                item.add_marker(pytest.mark.xfail(strict=True, reason=f"{driver}: {reason}"))
-    if len({item.path for item in items}) >= len(list(Path(__file__).parent.glob("test_*.py"))):
-        unused = {(row.test, driver) for row in BEHAVIOURS for driver in row.instead} - used
-        if unused:
-            raise pytest.UsageError(f"differences of which no test was found: {sorted(unused)}")
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
+            missing -= _expect(item)
+    if missing and len({item.path for item in items}) >= len(_MODULES):
+        raise pytest.UsageError(f"differences of which no test was found: {sorted(missing)}")
 
 
-_ROWS: dict[str, Behaviour] = {behaviour.test: behaviour for behaviour in BEHAVIOURS}
+_MODULES = list(Path(__file__).parent.glob("test_*.py"))
+
+
+def _expect(item: pytest.Function) -> set[tuple[str, str, str]]:
+    """Mark a test with what its driver does instead; gives the rows that say so."""
+    found = set()
+    for fixture, rows in BEHAVIOURS.items():
+        driver = item.callspec.params.get(fixture)
+        case = item.callspec.id.replace(str(driver), "", 1).strip("-")
+        names = (item.originalname, f"{item.originalname}[{case}]")
+        for row in rows:
+            if row.test in names and driver in row.instead:
+                reason = f"{driver}: {row.instead[driver]}"
+                item.add_marker(pytest.mark.xfail(strict=True, reason=reason))
+                found.add((fixture, row.test, driver))
+    return found
 
 
 # NoneBot's test tool, a plugin of pytest's, starts a NoneBot of its own around all tests: these do

@@ -227,13 +227,253 @@ SERVER = (
         "the exit code is 0 after SIGTERM",
         {"~fastapi": "it dies of the signal", "~quart": "it dies of the signal"},
     ),
+    Behaviour(
+        "test_after_a_failed_start_the_shutdown_hooks_run",
+        "after a start-up hook that failed the shut-down hooks run",
+        {"~fastapi": "they do not", "~quart": "they do not"},
+    ),
+    Behaviour(
+        "test_compression_is_agreed_on_if_it_is_asked_for",
+        "a server compresses the messages of a WebSocket if the client asks for it",
+        {"nbdriver.nonebot": "only with `NBDRIVER_DEFLATE=true`, since it takes time"},
+    ),
 )
 """Of what a server does."""
 
-HTTP_CLIENT: tuple[Behaviour, ...] = ()
+HTTP_CLIENT = (
+    Behaviour(
+        "test_a_parameter_may_be_without_a_value",
+        "a parameter without a value stays without (`?a`)",
+        {"~httpx": "`?a=` is sent"},
+    ),
+    Behaviour(
+        "test_a_sessions_parameters_may_repeat",
+        "a session's parameters may repeat",
+        {"~aiohttp": "one of each name"},
+    ),
+    Behaviour(
+        "test_parameters_that_repeat_are_kept_beside_the_sessions",
+        "a request's parameters may repeat in a session that has its own",
+        {"~aiohttp": "one of each name"},
+    ),
+    Behaviour(
+        "test_a_session_keeps_the_cookies_of_an_address",
+        "a session keeps the cookies of a server that is called by its address",
+        {"~aiohttp": "none"},
+    ),
+    Behaviour(
+        "test_a_cookie_of_another_host_is_not_sent",
+        "a cookie with a domain is sent there alone",
+        {"~aiohttp": "it is sent to every host"},
+    ),
+    Behaviour(
+        "test_the_type_of_a_file_is_guessed_from_its_name",
+        "a file's type is guessed from its name where none is given",
+        {"~aiohttp": "`application/octet-stream`"},
+    ),
+    Behaviour(
+        "test_a_files_name_breaks_no_form[line end]",
+        "a line end in a file's name is sent as `%0D%0A`",
+        {"~aiohttp": "`ValueError`"},
+    ),
+    Behaviour(
+        "test_a_files_type_breaks_no_form[LF]",
+        "a line end in a file's type is an error",
+        {"~httpx": "a line feed is sent, and what is behind it becomes content (CVE-2026-34514)"},
+    ),
+    Behaviour(
+        "test_a_broken_answer_is_an_error[half a gzip]",
+        "a compressed answer that is cut off is an error",
+        {"~httpx": "it is taken for whole", "~aiohttp": "it is taken for whole"},
+    ),
+    Behaviour(
+        "test_a_broken_answer_is_an_error[both framings]",
+        "an answer with both `Content-Length` and `Transfer-Encoding` is an error",
+        {"~httpx": "the length is passed over"},
+    ),
+    Behaviour(
+        "test_a_redirect_is_followed_by_its_rules[302-PUT-PUT]",
+        "a 302 leaves methods other than POST as they are",
+        {"~httpx": "they become GET"},
+    ),
+    Behaviour(
+        "test_what_was_said_of_content_that_is_dropped_is_dropped",
+        "where a redirect drops the content, its `Content-Type` goes with it",
+        {"~httpx": "it is sent"},
+    ),
+    Behaviour(
+        "test_redirects_are_followed[10]",
+        "20 redirects are followed",
+        {"~aiohttp": "9"},
+    ),
+    Behaviour(
+        "test_redirects_are_followed[20]",
+        "20 redirects are followed, and no more",
+        {"~aiohttp": "9"},
+    ),
+    Behaviour(
+        "test_an_answer_that_does_not_come_is_not_waited_for[read]",
+        "`Timeout(read=...)` alone limits each wait for an answer",
+        {"~httpx": "`ValueError`"},
+    ),
+    Behaviour(
+        "test_a_connection_that_does_not_come_is_not_waited_for[connect]",
+        "`Timeout(connect=...)` alone limits the wait for a connection",
+        {"~httpx": "`ValueError`"},
+    ),
+    Behaviour(
+        "test_each_limit_is_of_what_it_says",
+        "each field of `Timeout` may be given alone",
+        {"~httpx": "`ValueError` where `total` is not given"},
+    ),
+    Behaviour(
+        "test_an_answer_in_time_is_waited_for[read]",
+        "the fields of `Timeout` that are not given are those of `DEFAULT_TIMEOUT`",
+        {"~httpx": "`ValueError` where `total` is not given"},
+    ),
+    Behaviour(
+        "test_a_sessions_limits_are_those_of_its_requests[read]",
+        "a session's `Timeout(read=...)` holds for its requests",
+        {"~httpx": "`ValueError`"},
+    ),
+    Behaviour(
+        "test_a_requests_limits_beat_the_sessions[read]",
+        "a request's `Timeout(read=...)` beats the session's limits",
+        {"~httpx": "`ValueError`"},
+    ),
+    Behaviour(
+        "test_a_requests_limits_beat_the_sessions[no read]",
+        "a request's `Timeout(read=None)` beats the session's limits",
+        {"~httpx": "`ValueError`"},
+    ),
+    Behaviour(
+        "test_what_a_request_does_not_say_is_the_sessions",
+        "what a request's `Timeout` does not give is the session's",
+        {"~httpx": "`ValueError`", "~aiohttp": "there is no limit then"},
+    ),
+    Behaviour(
+        "test_the_total_is_of_all_pieces",
+        "`Timeout.total` is for all of a request",
+        {"~httpx": "a quarter of it is for each step"},
+    ),
+    Behaviour(
+        "test_the_total_is_of_all_redirects",
+        "`Timeout.total` is for all redirects together",
+        {"~httpx": "a quarter of it is for each step"},
+    ),
+    Behaviour(
+        "test_a_time_out_is_a_timeout_error",
+        "a time-out is a `TimeoutError`",
+        {"~httpx": "httpx's own"},
+    ),
+    Behaviour(
+        "test_0_is_over_at_once",
+        "a limit of 0 is over at once",
+        {"~aiohttp": "there is no limit then"},
+    ),
+    Behaviour(
+        "test_a_requests_proxy_beats_the_sessions",
+        "a request's proxy beats the session's",
+        {"~httpx": "it is passed over"},
+    ),
+    Behaviour(
+        "test_a_header_value_beyond_ascii_is_sent",
+        "a header's value may have any text, which is sent as UTF-8",
+        {"~httpx": "`UnicodeEncodeError`"},
+    ),
+    Behaviour(
+        "test_a_session_can_speak_http_1_0",
+        "a session may speak HTTP/1.0",
+        {"~httpx": "it speaks 1.1", "nbdriver.nonebot": "it speaks 1.1"},
+    ),
+    Behaviour(
+        "test_a_session_of_http_2_is_answered",
+        "a session may speak HTTP/2",
+        {
+            "~aiohttp": "`RuntimeError`",
+            "nbdriver.nonebot": "`RuntimeError`; a plain request speaks 1.1, as with `~aiohttp`",
+        },
+    ),
+)
 """Of what an HTTP client does."""
 
-WEBSOCKET_CLIENT: tuple[Behaviour, ...] = ()
+WEBSOCKET_CLIENT = (
+    Behaviour(
+        "test_messages_have_any_size[4000000]",
+        "a message may have 16 MiB",
+        {"~websockets": "1 MiB, then it closes with 1009"},
+    ),
+    Behaviour(
+        "test_pings_are_answered_while_nobody_receives",
+        "a ping is answered while nobody receives",
+        {"~aiohttp": "only during a receive"},
+    ),
+    Behaviour(
+        "test_a_header_may_repeat",
+        "a header of the handshake may repeat",
+        {"~websockets": "one of its lines alone"},
+    ),
+    Behaviour(
+        "test_cookies_are_sent",
+        "a request's cookies are sent with the handshake",
+        {"~aiohttp": "none"},
+    ),
+    Behaviour(
+        "test_a_subprotocol_is_asked_for_in_a_header",
+        "a subprotocol may be asked for in `Sec-WebSocket-Protocol`",
+        {"~websockets": "an error when the server agrees"},
+    ),
+    Behaviour(
+        "test_it_goes_through_its_proxy_by_connect",
+        "a WebSocket goes through an HTTP proxy by CONNECT (RFC 6455, 4.1)",
+        {"~aiohttp": "by `GET ws://...`, except for `wss`"},
+    ),
+    Behaviour(
+        "test_the_servers_reason_is_what_a_receive_raises",
+        "`WebSocketClosed` has the server's reason",
+        {"~aiohttp": "none"},
+    ),
+    Behaviour(
+        "test_leaving_the_block_by_an_error_closes_with_1011",
+        "leaving the block by an error closes with 1011",
+        {"~aiohttp": "with 1000"},
+    ),
+    Behaviour(
+        "test_to_send_after_the_end_is_websocket_closed",
+        "sending after the end raises `WebSocketClosed`",
+        {"~websockets": "websockets' own error", "~aiohttp": "aiohttp's own error"},
+    ),
+    Behaviour(
+        "test_what_breaks_the_protocol_ends_it",
+        "a frame that breaks the protocol ends the WebSocket with `WebSocketClosed`",
+        {"~aiohttp": "`TypeError`"},
+    ),
+    Behaviour(
+        "test_a_handshake_that_is_not_answered_is_given_up",
+        "`Timeout.connect` is for the handshake too",
+        {"~aiohttp": "it waits"},
+    ),
+    Behaviour(
+        "test_a_number_is_no_limit_to_receive",
+        "a number, or no `timeout` at all, does not limit how long a receive waits",
+        {"~aiohttp": "it does: after 30 s without a message by default"},
+    ),
+    Behaviour(
+        "test_a_limit_to_read_is_one_to_receive",
+        "`Timeout(read=...)` limits how long a receive waits",
+        {"~websockets": "it does not"},
+    ),
+    Behaviour(
+        "test_a_close_without_a_code_is_1005",
+        "`WebSocketClosed` has 1005 where the server gave no code",
+        {"~aiohttp": "1006"},
+    ),
+)
 """Of what a WebSocket client does."""
 
-BEHAVIOURS = (*SERVER, *HTTP_CLIENT, *WEBSOCKET_CLIENT)
+BEHAVIOURS = {
+    "server_driver": SERVER,
+    "http_driver": HTTP_CLIENT,
+    "websocket_driver": WEBSOCKET_CLIENT,
+}
+"""By the fixture that gives a test the name of its driver."""

@@ -9,7 +9,7 @@ from nonebot.utils import resolve_dot_notation
 
 OURS = "nbdriver.nonebot"
 
-SERVERS = ("~fastapi", "~quart")
+SERVERS = ("~fastapi", "~quart", OURS)
 HTTP_CLIENTS = ("~httpx", "~aiohttp")
 WEBSOCKET_CLIENTS = ("~websockets", "~aiohttp")
 

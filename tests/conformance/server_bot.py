@@ -166,6 +166,8 @@ async def take(websocket: WebSocket, run: Run, name: str, arguments: list[Any]) 
         case "wait":
             run.began.set()
             return await run.gate.wait() and None
+        case "sleep":
+            return await asyncio.sleep(arguments[0])
         case "send bytes":
             return await websocket.send_bytes(arguments[0].encode())
         case "measure":

@@ -189,6 +189,13 @@ def test_a_startup_hook_that_fails_stops_the_start(server_driver: str, tmp_path:
         assert "start 3" not in [name for name, _ in marks_of(bot)]
 
 
+def test_after_a_failed_start_the_shutdown_hooks_run(server_driver: str, tmp_path: Path) -> None:
+    settings = {"FAIL_AT_START": True}
+    with BotProcess(host_of(server_driver), tmp_path, settings, program=LIFE_BOT) as bot:
+        bot.wait()
+        assert "stop 1" in [name for name, _ in marks_of(bot)]
+
+
 def test_a_shutdown_hook_that_fails_is_told(server_driver: str, tmp_path: Path) -> None:
     settings = {"FAIL_AT_STOP": True}
     with BotProcess(host_of(server_driver), tmp_path, settings, program=LIFE_BOT) as bot:

@@ -165,11 +165,16 @@ def test_the_peers_reason_is_what_a_receive_raises(server: Server, step: str) ->
     assert run.outcomes()[1:] == [["WebSocketClosed", 3001, "再见"]]
 
 
+def send_close(peer: ClientConnection) -> None:
+    """A Close without a code, whose answer nobody waits for."""
+    peer.protocol.send_close()
+    peer.socket.sendall(b"".join(peer.protocol.data_to_send()))
+
+
 def test_a_close_without_a_code_is_1005(server: Server) -> None:
     run = server.run()
     with server.websocket(run, "accept", "receive") as peer:
-        peer.protocol.send_close()
-        peer.socket.sendall(b"".join(peer.protocol.data_to_send()))
+        send_close(peer)
         assert run.outcomes() == [None, ["WebSocketClosed", 1005, ""]]
 
 
@@ -188,14 +193,11 @@ def test_a_lost_connection_is_1006(server: Server) -> None:
 
 def test_what_came_before_the_end_is_received_before_it(server: Server) -> None:
     run = server.run()
-    steps = ["accept", "wait", "receive", "receive"]
-    with server.websocket(run, *steps) as peer:
-        run.has_begun()
+    with server.websocket(run, "accept", ["sleep", 0.3], "receive", "receive") as peer:
         peer.send("one")
         peer.send("two")
-        peer.close()
-        run.go_on()
-        assert run.outcomes()[2:4] == ["one", "two"]
+        send_close(peer)
+        assert run.outcomes() == [None, None, "one", "two"]
 
 
 def test_each_receive_after_the_end_raises_too(server: Server) -> None:
