@@ -6,6 +6,7 @@ the setting and not a request that hangs or fails somewhere on the way.
 
 from __future__ import annotations
 
+import enum
 import re
 import ssl
 from collections.abc import Iterable, Mapping
@@ -19,7 +20,16 @@ from ..model import check_field
 from ..units import Kind, Setting
 from ..wire.deflate import DeflateSettings
 
-__all__ = ["USER_AGENT", "ClientSettings", "Timeouts"]
+__all__ = ["UNSET", "USER_AGENT", "ClientSettings", "Timeouts", "Unset"]
+
+
+class Unset(enum.Enum):
+    """What a request does not say, and then the client's settings do; None says something else."""
+
+    UNSET = enum.auto()
+
+
+UNSET: Final = Unset.UNSET
 
 USER_AGENT: Final = "nbdriver/0.1.0"
 """What requests call their sender, unless told otherwise; held to the version by a test."""
