@@ -176,6 +176,8 @@ class ClientSettings:
     - `ping_interval`, `ping_timeout`: between a WebSocket's pings, and for the pong; None sends
       none, or waits for ever.
 
+    - `fast_lane`: whether plain WebSocket frames are read without wsproto; changes the speed alone.
+
     What is given as text is read as in a `.env` file. Raises ConfigError.
     """
 
@@ -227,6 +229,7 @@ class ClientSettings:
     max_parked: int = _setting(4 * _MIB, units.SIZE)
     ping_interval: float | None = _setting(20.0, units.optional(units.SECONDS))
     ping_timeout: float | None = _setting(20.0, units.optional(units.SECONDS))
+    fast_lane: bool = _setting(True, units.FLAG)
 
     def __post_init__(self) -> None:
         _check(self)
