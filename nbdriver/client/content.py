@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from .. import codec
 from .multipart import FileSpec, Multipart, fields_of, files_of
 from .sources import Bytes, Source, source_of
-from .urls import Params, pairs_of
+from .urls import Params, items_of, text_of
 
 __all__ = ["Content", "Data", "Files", "RawContent", "content_of"]
 
@@ -64,7 +64,7 @@ def content_of(
       bytes, asynchronous or not.
     - `json`: whatever JSON can hold; None is none, so write `content="null"`.
     - `data`: a form: pairs or a mapping, whose lists repeat a name; None is left out, a bool is
-      "true" or "false". Bytes and the like are taken as `content`.
+      "true" or "false". Bytes alone and the like are taken as `content`.
     - `files`: the form is `multipart/form-data`, with the fields of `data` before the files.
 
     Raises TypeError or ValueError for what cannot be sent, or for two things at once.
@@ -96,7 +96,8 @@ def _is_form(data: Any) -> bool:
 def _form(data: Any) -> Content:
     if not _is_form(data):
         return _raw(data)
-    return Content(Bytes(urlencode(list(pairs_of(data))).encode()), _FORM)
+    pairs = [(k, v if isinstance(v, bytes) else text_of(v)) for k, v in items_of(data)]
+    return Content(Bytes(urlencode(pairs).encode()), _FORM)
 
 
 def _multipart(data: Any, files: Files) -> Content:

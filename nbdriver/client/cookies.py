@@ -249,7 +249,7 @@ def _cookie(
 
 def _pairs_for(jar: CookieJar | None, url: URL) -> Iterator[tuple[str, str]]:
     """Name and value of each cookie that a jar has for `url`; a nameless one has a value alone."""
-    if jar is None:
+    if jar is None or next(iter(jar), None) is None:  # as most are, and to ask them takes its time
         return
     request = Request(url.absolute_target)
     jar.add_cookie_header(request)

@@ -17,7 +17,7 @@ from pathlib import PurePath
 from typing import IO, Any, Final
 
 from .sources import Bytes, Source, source_of
-from .urls import text_of
+from .urls import items_of, text_of
 
 __all__ = ["Field", "FileContent", "FileSpec", "Multipart", "fields_of", "files_of"]
 
@@ -116,11 +116,8 @@ def fields_of(data: Any) -> Iterator[Field]:
 
     Values are bytes, or what may stand in a query. Raises TypeError or ValueError.
     """
-    for name, value in _items(data):
-        for each in value if isinstance(value, (list, tuple)) else (value,):
-            if each is not None:
-                content = each if isinstance(each, bytes) else text_of(each)
-                yield Field(name, source_of(content))
+    for name, value in items_of(data):
+        yield Field(name, source_of(value if isinstance(value, bytes) else text_of(value)))
 
 
 def files_of(files: Any) -> Iterator[Field]:
@@ -130,7 +127,7 @@ def files_of(files: Any) -> Iterator[Field]:
     one the part has none, and is a field to most servers. A content type that is not given is
     guessed by the file name. Raises TypeError or ValueError.
     """
-    for name, spec in _items(files):
+    for name, spec in _pairs(files):
         match spec:
             case (None | str() as filename, content):
                 content_type = None
@@ -148,14 +145,15 @@ def files_of(files: Any) -> Iterator[Field]:
         yield Field(name, source_of(content), filename, content_type)
 
 
-def _items(items: Any) -> Iterator[tuple[str, Any]]:
+def _pairs(items: Any) -> Iterator[tuple[str, Any]]:
     for item in items.items() if isinstance(items, Mapping) else items:
         match item:
-            case (str(name), value):
-                yield name, value
+            case (str(name), spec):
+                yield name, spec
             case _:
                 raise TypeError(
-                    f"expected a form as a mapping or pairs, names as text, got {item!r:.60}"
+                    "expected files as a mapping or pairs, names as text,"
+                    f" got {type(item).__name__}"
                 )
 
 

@@ -12,13 +12,14 @@ import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from http.cookiejar import CookieJar
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .. import units
 from ..errors import ConfigError
 from ..model import check_field
 from ..units import Kind, Setting
 from ..wire.deflate import DeflateSettings
+from .urls import Params, pairs_of
 
 __all__ = ["UNSET", "USER_AGENT", "ClientSettings", "Timeouts", "Unset"]
 
@@ -62,6 +63,13 @@ def _iterable(value: object) -> Iterable[Any]:
 
 def _headers(value: object) -> tuple[tuple[str, str], ...]:
     return tuple(check_field(*pair) for pair in _pairs(value))
+
+
+def _params(value: object) -> tuple[tuple[str, str], ...]:
+    try:
+        return tuple(pairs_of(cast("Params", value)))
+    except TypeError as error:
+        raise ValueError(str(error)) from None
 
 
 def _auth(value: object) -> tuple[str, str] | None:
@@ -160,9 +168,9 @@ class ClientSettings:
     - `idle_timeout`: how long a connection is kept for another request; 0 keeps none.
     - `max_head`: an answer's status line and headers.
     - `max_body`: an answer's body once it is decoded; None is no limit.
-    - `headers`, `params`: go along with each request that has not its own of that name; a mapping
-      or pairs. Headers go to whatever host a request is for, but not to one that it is redirected
-      to.
+    - `headers`, `params`: go along with each request that has not its own of that name, to
+      whatever host it is for; a mapping or pairs. To another host that a request is redirected to
+      go no headers that are secret by their name (see `client/redirects`).
     - `cookies`: the jar that answers fill and requests are filled from; None makes an empty one.
     - `auth`: name and password for whatever host a request is for (RFC 7617), None for none.
     - `proxy`: the URL of one, `http://...` or `socks5://...`, for all requests; None for none.
@@ -199,7 +207,7 @@ class ClientSettings:
         (), Kind("headers", "a mapping or pairs of headers as they may stand on the wire", _headers)
     )
     params: tuple[tuple[str, str], ...] = _setting(
-        (), Kind("params", "a mapping or pairs of text", _pairs)
+        (), Kind("params", "a mapping or pairs of text, numbers, bools or None", _params)
     )
     cookies: CookieJar | None = _setting(
         None, _instance_of(CookieJar, "an http.cookiejar.CookieJar, or None")

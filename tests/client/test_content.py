@@ -104,6 +104,7 @@ def test_what_json_cannot_hold_is_refused(value: Any) -> None:
         ({"a": "b c", "é": "&=+"}, b"a=b+c&%C3%A9=%26%3D%2B"),
         ({"a": ["1", 2], "b": (True, None), "c": None}, b"a=1&a=2&b=true"),
         ([("a", "1"), ["a", 2.5]], b"a=1&a=2.5"),
+        ({"a": b"\xff", "b": [b"c d"]}, b"a=%FF&b=c+d"),
         ({}, b""),
         ([], b""),
     ],
@@ -124,7 +125,8 @@ def test_httpx_writes_a_form_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [{"a": {}}, {"a": b"b"}, [("a",)], [("a", "b", "c")], {1: "a"}, [("a", object())]]
+    "data",
+    [{"a": {}}, {"a": bytearray()}, [("a",)], [("a", "b", "c")], {1: "a"}, [("a", object())]],
 )
 def test_what_no_form_can_hold_is_refused(data: Any) -> None:
     with pytest.raises(TypeError, match="expected"):
