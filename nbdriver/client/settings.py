@@ -6,6 +6,7 @@ the setting and not a request that hangs or fails somewhere on the way.
 
 from __future__ import annotations
 
+import enum
 import re
 import ssl
 from collections.abc import Iterable, Mapping
@@ -19,7 +20,16 @@ from ..model import check_field
 from ..units import Kind, Setting
 from ..wire.deflate import DeflateSettings
 
-__all__ = ["USER_AGENT", "ClientSettings", "Timeouts"]
+__all__ = ["UNSET", "USER_AGENT", "ClientSettings", "Timeouts", "Unset"]
+
+
+class Unset(enum.Enum):
+    """What a request does not say, and then the client's settings do; None says something else."""
+
+    UNSET = enum.auto()
+
+
+UNSET: Final = Unset.UNSET
 
 USER_AGENT: Final = "nbdriver/0.1.0"
 """What requests call their sender, unless told otherwise; held to the version by a test."""
@@ -166,6 +176,8 @@ class ClientSettings:
     - `ping_interval`, `ping_timeout`: between a WebSocket's pings, and for the pong; None sends
       none, or waits for ever.
 
+    - `fast_lane`: whether plain WebSocket frames are read without wsproto; changes the speed alone.
+
     What is given as text is read as in a `.env` file. Raises ConfigError.
     """
 
@@ -217,6 +229,7 @@ class ClientSettings:
     max_parked: int = _setting(4 * _MIB, units.SIZE)
     ping_interval: float | None = _setting(20.0, units.optional(units.SECONDS))
     ping_timeout: float | None = _setting(20.0, units.optional(units.SECONDS))
+    fast_lane: bool = _setting(True, units.FLAG)
 
     def __post_init__(self) -> None:
         _check(self)
