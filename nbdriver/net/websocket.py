@@ -295,7 +295,7 @@ class WebSocketConnection(abc.WebSocketConnection):
         return message
 
     def _ask_for_more(self) -> None:
-        """A task receives, and so has answered what it had; for an open connection it is nothing."""
+        """A task receives, so that it has answered what it had."""
         if self._state is _State.CONNECTING:
             raise RuntimeError("expected a connection that was accepted")
         if not self._inbox:

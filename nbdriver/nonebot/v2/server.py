@@ -173,7 +173,6 @@ def _no_handler(request: ReceivedRequest, handlers: dict[str | None, Handler]) -
     if "GET" in methods and "HEAD" not in methods:
         methods.append("HEAD")
     if not handlers:
-        logger.warning("%s: nobody serves that path", request)
         return HTTPError(404, _NO_ROUTE)
     if None in handlers and request.method in ("GET", "HEAD"):
         # RFC 9110, 15.5.22
@@ -185,7 +184,6 @@ def _no_handler(request: ReceivedRequest, handlers: dict[str | None, Handler]) -
 
 def _no_websocket(request: ReceivedRequest, handlers: dict[str | None, Handler]) -> HTTPError:
     if not handlers:
-        logger.warning("WebSocket %s: nobody serves that path", request)
         return HTTPError(404, _NO_ROUTE)
     allowed = ", ".join(method for method in handlers if method is not None)
     reason = f"expected {allowed}, this is no WebSocket path"

@@ -64,17 +64,17 @@ class WebSocket(NoneBotWebSocket):
 
     async def receive_text(self) -> str:
         """The next message. Raises TypeError if it is not text."""
-        message = await self.receive()
-        if not isinstance(message, str):
-            raise TypeError("WebSocket received unexpected frame type: expected text, got bytes")
-        return message
+        try:
+            return await self.websocket.receive_text()
+        except WebSocketClosed as error:
+            raise self._ended(error) from None
 
     async def receive_bytes(self) -> bytes:
         """The next message. Raises TypeError if it is text."""
-        message = await self.receive()
-        if not isinstance(message, bytes):
-            raise TypeError("WebSocket received unexpected frame type: expected bytes, got text")
-        return message
+        try:
+            return await self.websocket.receive_bytes()
+        except WebSocketClosed as error:
+            raise self._ended(error) from None
 
     async def send(self, data: str | bytes) -> None:
         """Send a message, and wait while the peer is slow to read."""
