@@ -51,6 +51,7 @@ class Driver(NoneBotDriver, ASGIMixin):
         given = {name: place for name, place in places.items() if place is not None}
         config = ServerConfig.from_config(self.config, os.environ, **settings, **given)
         self._server_config = config
+        self._application.called(_authority(config))
         self._asgi = ASGIApplication(self._application, config)
 
     @property
@@ -119,3 +120,10 @@ class Driver(NoneBotDriver, ASGIMixin):
         code = run(self._application, self._server_config, ready)
         if code:
             sys.exit(code)
+
+
+def _authority(config: ServerConfig) -> str:
+    """The first host and its port, as far as they are known before the server listens."""
+    host, *_ = config.host.split(",")
+    host = f"[{host.strip()}]" if ":" in host else host.strip()
+    return f"{host}:{config.port}" if config.port else host
