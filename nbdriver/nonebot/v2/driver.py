@@ -18,6 +18,7 @@ from nonebot.drivers import ASGIMixin, HTTPServerSetup, WebSocketServerSetup
 from nonebot.drivers import Driver as NoneBotDriver
 
 from ... import logs
+from ...addresses import hosts_of
 from ...asgi import ASGIApplication
 from ...config import ServerConfig, log_level_number
 from ...keywords import understand
@@ -124,6 +125,6 @@ class Driver(NoneBotDriver, ASGIMixin):
 
 def _authority(config: ServerConfig) -> str:
     """The first host and its port, as far as they are known before the server listens."""
-    host, *_ = config.host.split(",")
-    host = f"[{host.strip()}]" if ":" in host else host.strip()
+    host = hosts_of(config.host)[0]
+    host = f"[{host}]" if ":" in host else host
     return f"{host}:{config.port}" if config.port else host
