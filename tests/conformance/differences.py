@@ -6,8 +6,10 @@ test is expected to fail on a driver that stands in the row. So a row cannot be 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+
+OURS = "nbdriver.nonebot"
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,7 @@ SERVER = (
     Behaviour(
         "test_compression_is_agreed_on_if_it_is_asked_for",
         "a server compresses the messages of a WebSocket if the client asks for it",
-        {"nbdriver.nonebot": "only with `NBDRIVER_DEFLATE=true`, since it takes time"},
+        {OURS: "only with `NBDRIVER_DEFLATE=true`, since it takes time"},
     ),
 )
 """Of what a server does."""
@@ -384,14 +386,14 @@ HTTP_CLIENT = (
     Behaviour(
         "test_a_session_can_speak_http_1_0",
         "a session may speak HTTP/1.0",
-        {"~httpx": "it speaks 1.1", "nbdriver.nonebot": "it speaks 1.1"},
+        {"~httpx": "it speaks 1.1", OURS: "it speaks 1.1"},
     ),
     Behaviour(
         "test_a_session_of_http_2_is_answered",
         "a session may speak HTTP/2",
         {
             "~aiohttp": "`RuntimeError`",
-            "nbdriver.nonebot": "`RuntimeError`; a plain request speaks 1.1, as with `~aiohttp`",
+            OURS: "`RuntimeError`; a plain request speaks 1.1, as with `~aiohttp`",
         },
     ),
 )
@@ -471,9 +473,37 @@ WEBSOCKET_CLIENT = (
 )
 """Of what a WebSocket client does."""
 
-BEHAVIOURS = {
+BEHAVIOURS: Mapping[str, tuple[Behaviour, ...]] = {
     "server_driver": SERVER,
     "http_driver": HTTP_CLIENT,
     "websocket_driver": WEBSOCKET_CLIENT,
 }
 """By the fixture that gives a test the name of its driver."""
+
+TITLES = {
+    "server_driver": "Server",
+    "http_driver": "HTTP client",
+    "websocket_driver": "WebSocket client",
+}
+
+
+def as_markdown() -> str:
+    """The differences as tables, first those in which ours is the one that does less."""
+    lacks = [(row.what, (row.instead[OURS],)) for row in _all() if OURS in row.instead]
+    parts = [_table("other drivers", ["here"], lacks)]
+    for fixture, rows in BEHAVIOURS.items():
+        better = [row for row in rows if OURS not in row.instead]
+        drivers = sorted({driver for row in better for driver in row.instead})
+        cells = [(row.what, tuple(row.instead.get(each, "") for each in drivers)) for row in better]
+        names = [f"`{driver}`" for driver in drivers]
+        parts.append(f"### {TITLES[fixture]}\n\n{_table('here', names, cells)}")
+    return "\n".join(parts)
+
+
+def _all() -> Iterator[Behaviour]:
+    return (row for rows in BEHAVIOURS.values() for row in rows)
+
+
+def _table(first: str, others: list[str], rows: Iterable[tuple[str, tuple[str, ...]]]) -> str:
+    lines = [(first, *others), ("---",) * (1 + len(others)), *((what, *row) for what, row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines).replace("|  |", "| |")
