@@ -221,6 +221,11 @@ class Stream(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
 
+    @property
+    def paused(self) -> bool:
+        """Whether reading is paused, so that nobody knows what has come since."""
+        return self._paused
+
     def write(self, data: bytes) -> None:
         """Send `data`, now or as soon as the peer reads; raises ConnectionLost if it cannot be."""
         if self._state not in _WRITABLE or self._transport.is_closing():
