@@ -32,11 +32,12 @@ ONLY_IN = {
     "nonebot": ("nonebot/",),
     "pydantic": ("nonebot/",),
     "loguru": ("nonebot/",),
+    "multidict": ("nonebot/",),
     "orjson": ("codec",),
 }
 #: `wire/` is bytes in, verdicts out: it has no sockets, no tasks and no clock.
 NOT_IN_WIRE = {"asyncio", "concurrent", "selectors", "socket", "ssl", "threading", "time"}
-THIRD_PARTY = {"h11", "loguru", "nonebot", "orjson", "pydantic", "uvloop", "wsproto"}
+THIRD_PARTY = {"h11", "loguru", "multidict", "nonebot", "orjson", "pydantic", "uvloop", "wsproto"}
 
 #: The only module that sets timers of the event loop.
 CLOCK = "net/clock"

@@ -13,6 +13,7 @@ import stringprep
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote, unquote_plus
@@ -20,7 +21,7 @@ from urllib.parse import quote, unquote, unquote_plus
 from ..errors import InvalidURL
 from ..wire import grammar
 
-__all__ = ["URL", "Origin", "Params", "Scalar", "pairs_of", "text_of"]
+__all__ = ["URL", "Origin", "Params", "Scalar", "items_of", "pairs_of", "text_of"]
 
 Scalar = str | int | float | None
 """One value of a parameter. A bool is written as JSON does; None leaves the parameter out."""
@@ -51,6 +52,9 @@ _STRAY_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _LABEL: Final = r"[A-Za-z0-9_-]{1,63}"
 _NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _MAX_NAME: Final = 253
+#: URLs that are remembered, and the characters of one: a bot calls few of them, again and again.
+_REMEMBERED: Final = 256
+_LONGEST_REMEMBERED: Final = 512
 # What resolvers take for an IPv4 address in a spelling of the 1980s: 127.1, 0x7f000001, 2130706433.
 _ENDS_IN_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?")
 # IDNA 2003, which the standard library has, makes another name of these than IDNA 2008 does.
@@ -95,6 +99,10 @@ class URL:
             return text
         if not isinstance(text, str):
             raise InvalidURL(f"expected a URL as text, got {type(text).__name__}")
+        return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else cls._parse(text)
+
+    @classmethod
+    def _parse(cls, text: str) -> URL:
         parts = _split(text)
         if not (parts.scheme and _SCHEME.fullmatch(parts.scheme)) or parts.authority is None:
             raise InvalidURL(f'expected a URL such as "https://example.org/", got {_shown(text)}')
@@ -211,18 +219,33 @@ class URL:
         return self if self.fragment is not None else replace(self, fragment=other.fragment)
 
 
+@lru_cache(_REMEMBERED)
+def _remembered(text: str) -> URL:
+    return URL._parse(text)
+
+
 def pairs_of(params: Params) -> Iterator[tuple[str, str]]:
     """Each parameter as a pair of texts; see `Params`. Raises TypeError or ValueError."""
+    for name, value in items_of(params):
+        yield name, text_of(value)
+
+
+def items_of(params: object) -> Iterator[tuple[str, object]]:
+    """Each parameter with its value as it was given, lists taken apart, None left out.
+
+    Raises TypeError for what are no parameters, ValueError for half of a pair of surrogates.
+    """
     items = params.items() if isinstance(params, Mapping) else params
     if isinstance(items, (str, bytes)) or not isinstance(items, Iterable):
         raise TypeError(f"expected a mapping or pairs, got {type(params).__name__}")
     for item in items:
-        if not isinstance(item, (tuple, list)) or len(item) != 2 or not isinstance(item[0], str):
-            raise TypeError(f"expected pairs whose names are text, got {type(item).__name__}")
-        name, value = item
-        for each in value if isinstance(value, (list, tuple)) else (value,):
-            if each is not None:
-                yield _encodable(name), _encodable(text_of(each))
+        match item:
+            case (str(name), value):
+                for each in value if isinstance(value, (list, tuple)) else (value,):
+                    if each is not None:
+                        yield _encodable(name), each
+            case _:
+                raise TypeError(f"expected pairs whose names are text, got {type(item).__name__}")
 
 
 def text_of(value: object) -> str:
@@ -230,7 +253,7 @@ def text_of(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return str.__str__(value)  # the value of an Enum that is text, not its name
+        return _encodable(str.__str__(value))  # the value of an Enum that is text, not its name
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"expected a number as the value of a parameter, got {value}")
     if isinstance(value, (int, float)):

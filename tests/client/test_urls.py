@@ -46,6 +46,13 @@ def test_a_url_says_where_to_connect_and_what_to_ask_for(
     assert url.absolute_target == f"{origin[0]}://{host}{target}"
 
 
+def test_a_url_means_the_same_whether_or_not_it_is_remembered() -> None:
+    short, long = "http://a/b?" + "c" * 400, "http://a/b?" + "c" * 4_000
+    assert URL.parse(short) is URL.parse(short)
+    assert URL.parse(long) == URL.parse(long)
+    assert URL.parse(long).target == "/b?" + "c" * 4_000
+
+
 def test_a_url_that_is_read_already_stands_for_itself() -> None:
     url = URL.parse("http://a/")
     assert URL.parse(url) is url
