@@ -27,8 +27,8 @@ def mark(name: str, value: object) -> None:
 nonebot.init()
 driver = nonebot.get_driver()
 for name in sys.argv[1:]:
-    if (module := Path(__file__).with_name("plugins") / f"{name}.py").exists():
-        nonebot.load_plugin(module)
+    if Path(__file__).with_name("plugins").joinpath(f"{name}.py").exists():
+        nonebot.load_plugin(f"plugins.{name}")
     else:
         driver.register_adapter(importlib.import_module(f"nonebot.adapters.{name}").Adapter)
 nonebot.load_builtin_plugin("echo")

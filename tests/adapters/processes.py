@@ -101,6 +101,8 @@ async def process(
 ) -> AsyncIterator[Process]:
     """Run a program in the folder `cwd`; however the block ends, so has the program.
 
+    A block that waits in vain ends with `TimeoutError`.
+
     Its environment has nothing of ours that it might take for a setting or a proxy.
     """
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
@@ -115,7 +117,8 @@ async def process(
     )
     running = Process(child, port)
     try:
-        yield running
+        async with asyncio.timeout(2 * PATIENCE):
+            yield running
     finally:
         if child.returncode is None:
             child.kill()
