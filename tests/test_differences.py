@@ -1,37 +1,26 @@
-"""What docs/nonebot.md tells of other drivers is what the conformance tests hold them to.
-
-`python tests/test_differences.py` writes its tables anew.
-"""
+"""What docs/nonebot.md tells of other drivers is what the conformance tests hold them to."""
 
 from __future__ import annotations
 
-import re
+import subprocess
 import sys
-from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent))
-
-from conformance.differences import BEHAVIOURS, as_markdown
-
-PAGE = Path(__file__).parent.parent / "docs" / "nonebot.md"
-TABLES = re.compile(r"(<!-- differences: [^\n]*-->\n).*(<!-- end -->\n)", re.DOTALL)
-
-
-def with_tables(text: str) -> str:
-    return TABLES.sub(lambda match: f"{match[1]}\n{as_markdown()}\n{match[2]}", text)
+from conformance import differences
 
 
 def test_the_page_has_the_differences_that_are_tested() -> None:
-    text = PAGE.read_text("utf-8")
-    assert len(TABLES.findall(text)) == 1
-    assert text == with_tables(text), "python tests/test_differences.py writes them anew"
+    page = differences.PAGE.read_text("utf-8")
+    assert len(differences.BLOCK.findall(page)) == 1
+    assert page == differences.with_tables(page), "tests/conformance/differences.py --write-docs"
 
 
 def test_each_row_is_of_another_test() -> None:
-    for rows in BEHAVIOURS.values():
+    for rows in differences.BEHAVIOURS.values():
         names = [row.test for row in rows]
         assert len(names) == len(set(names))
 
 
-if __name__ == "__main__":
-    PAGE.write_text(with_tables(PAGE.read_text("utf-8")), "utf-8")
+def test_the_command_says_what_it_expects() -> None:
+    command = [sys.executable, differences.__file__]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (said.returncode, said.stderr) == (1, "expected --write-docs\n")

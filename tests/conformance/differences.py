@@ -1,15 +1,22 @@
 """Where drivers differ, and so what changes for those who come from another.
 
+`differences.py --write-docs` puts them into docs/nonebot.md.
+
 Each row is a behaviour that a test holds all drivers to, the best that there is among them; the
 test is expected to fail on a driver that stands in the row. So a row cannot be wrong for long.
 """
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 OURS = "nbdriver.nonebot"
+PAGE = Path(__file__).parents[2] / "docs" / "nonebot.md"
+BLOCK = re.compile(r"(<!-- differences: [^\n]*-->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -507,3 +514,14 @@ def _all() -> Iterator[Behaviour]:
 def _table(first: str, others: list[str], rows: Iterable[tuple[str, tuple[str, ...]]]) -> str:
     lines = [(first, *others), ("---",) * (1 + len(others)), *((what, *row) for what, row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines).replace("|  |", "| |")
+
+
+def with_tables(page: str) -> str:
+    """The page with the tables in their place."""
+    return BLOCK.sub(lambda match: f"{match[1]}\n{as_markdown()}\n{match[2]}", page)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--write-docs"]:
+        sys.exit("expected --write-docs")
+    PAGE.write_text(with_tables(PAGE.read_text("utf-8")), "utf-8")
