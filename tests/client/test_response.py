@@ -304,5 +304,5 @@ async def test_json_is_read_strictly_and_a_mark_before_it_passed_over() -> None:
     assert answer.json() == {"a": [1]}
     answer = response(b"{'a': 1}")
     await answer.read()
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises(ValueError, match="invalid JSON"):
         answer.json()
