@@ -391,6 +391,11 @@ HTTP_CLIENT = (
         {"~httpx": "`UnicodeEncodeError`"},
     ),
     Behaviour(
+        "test_blanks_around_a_headers_value_are_no_part_of_it",
+        'blanks around a header\'s value are left out, as in `f"Bearer {token}"` without a token',
+        {"~httpx": "`LocalProtocolError`"},
+    ),
+    Behaviour(
         "test_a_session_can_speak_http_1_0",
         "a session may speak HTTP/1.0",
         {"~httpx": "it speaks 1.1", OURS: "it speaks 1.1"},

@@ -9,7 +9,7 @@ from nonebot.drivers.none import Driver as NoneDriver
 from nonebot.utils import resolve_dot_notation
 
 SERVERS = ("~fastapi", "~quart", OURS)
-HTTP_CLIENTS = ("~httpx", "~aiohttp")
+HTTP_CLIENTS = ("~httpx", "~aiohttp", OURS)
 WEBSOCKET_CLIENTS = ("~websockets", "~aiohttp")
 
 #: By the fixture that gives a test the name of its driver.

@@ -74,12 +74,24 @@ class ClientWebSocket(WebSocket):
             return await super().receive()
 
 
+def _fields(headers: CIMultiDict[str]) -> list[tuple[str, str]]:
+    """Header lines as our client takes them: what is not ASCII goes as UTF-8.
+
+    Blanks around a value are no part of it (RFC 9110, 5.5); adapters have them where a token is
+    empty.
+    """
+    return [
+        (f"{name}", value.strip(" \t").encode().decode("latin-1"))
+        for name, value in headers.items()
+    ]
+
+
 def _asked(setup: Request) -> dict[str, Any]:
     """A NoneBot Request as our client takes it, but for its time limits."""
     return {
         "method": setup.method,
         "url": str(setup.url),
-        "headers": list(setup.headers.items()),
+        "headers": _fields(setup.headers),
         "cookies": setup.cookies.jar,
         # What is empty is as if it were not there: adapters give `{}` beside what they mean.
         "content": setup.content or None,
@@ -117,7 +129,7 @@ class Session(HTTPClientSession):
         self._timeouts = request_timeouts(timeout)
         self._settings = ClientSettings(
             params=() if params is None else list(URL.build(query=params).query.items()),
-            headers=() if headers is None else list(CIMultiDict(headers).items()),
+            headers=() if headers is None else _fields(CIMultiDict(headers)),
             cookies=Cookies(cookies).jar,
             proxy=proxy,
             timeouts=self._timeouts,
@@ -235,13 +247,13 @@ class Mixin(HTTPClientMixin, WebSocketClientMixin):
         Raises UpgradeRefused if the server does not want it, NetworkError.
         """
         _check_version(setup.version)
-        headers = list(setup.headers.items())
-        asked_for = [value for name, value in headers if name.lower() == _SUBPROTOCOL]
+        fields = _fields(setup.headers)
+        asked_for = [value for name, value in fields if name.lower() == _SUBPROTOCOL]
         async with (
             self._clients.borrow() as client,
             client.websocket(
                 str(setup.url),
-                headers=[field for field in headers if field[0].lower() != _SUBPROTOCOL],
+                headers=[field for field in fields if field[0].lower() != _SUBPROTOCOL],
                 cookies=setup.cookies.jar,
                 subprotocols=[each.strip() for value in asked_for for each in value.split(",")],
                 timeout=opening_timeouts(setup.timeout),
