@@ -336,7 +336,7 @@ HTTP_CLIENT = (
         {"~httpx": "`ValueError` where `total` is not given"},
     ),
     Behaviour(
-        "test_an_answer_in_time_is_waited_for[read]",
+        "test_what_is_not_given_is_the_default",
         "the fields of `Timeout` that are not given are those of `DEFAULT_TIMEOUT`",
         {"~httpx": "`ValueError` where `total` is not given"},
     ),

@@ -1,4 +1,4 @@
-"""What NoneBot's time limits mean to our client, in NoneBot 2.5 and in releases before and after."""
+"""What NoneBot's time limits mean to our client, in NoneBot 2.5, before it and after."""
 
 from __future__ import annotations
 
