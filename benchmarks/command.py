@@ -47,6 +47,8 @@ _UVLOOP = ("uvloop",)
 _WAITED_FOR = ("floor", "uvicorn-httptools", "uvicorn-sansio", "hypercorn", "aiohttp")
 _STARTING = ("floor", "uvicorn-h11", "uvicorn-httptools", "hypercorn", "aiohttp", "granian")
 
+_NONEBOT = ("nonebot-nbdriver", "nonebot-fastapi", "nonebot-quart")
+
 _TAKEN_APART = ("floor", "uvicorn", "uvicorn-httptools", "uvicorn-sansio", "aiohttp")
 
 JOBS = {
@@ -57,7 +59,7 @@ JOBS = {
     "sizes": Choice(_JUDGED[1:], loops=_UVLOOP, rounds=2, quick=False),
     "scaling": Choice(("floor",), loops=_UVLOOP, rounds=2, quick=False),
     "idle": Choice(("floor", "uvicorn-sansio", "aiohttp", "picows"), loops=_UVLOOP, rounds=1),
-    "start": Choice([*_STARTING, "nonebot-fastapi", "nonebot-quart"], loops=("asyncio",), rounds=3),
+    "start": Choice([*_STARTING, *_NONEBOT], loops=("asyncio",), rounds=3),
     "wrk": Choice(("floor", "uvicorn-httptools"), loops=_UVLOOP, rounds=2, quick=False),
     "anatomy": Choice(_TAKEN_APART, loops=("asyncio",), rounds=1, quick=False),
 }

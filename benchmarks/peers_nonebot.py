@@ -1,4 +1,4 @@
-"""NoneBot 2 through its own drivers: a bare handler in the place of an adapter.
+"""NoneBot 2 through its own drivers and through ours: a bare handler in the place of an adapter.
 
 The event is taken as the driver has parsed it, so that it is not parsed twice, as in an adapter.
 """
@@ -6,32 +6,43 @@ The event is taken as the driver has parsed it, so that it is not parsed twice, 
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from . import bodies, peers
 from .application import Tally, dumps, loads
-from .serving import Serving, Started
+from .serving import HOST, Serving, Started
 
-__all__ = ["nonebot"]
+__all__ = ["nonebot", "our_driver"]
 
 
 def nonebot(driver: str) -> Serving:
     """NoneBot with its driver of that name, under uvicorn as that driver itself runs it."""
 
     def serve(tally: Tally, port: int) -> AbstractAsyncContextManager[Started]:
-        return peers.uvicorn(lambda tally: _app(driver, tally), lifespan="on")(tally, port)
+        return peers.uvicorn(lambda tally: _driver(f"~{driver}", tally).asgi, lifespan="on")(
+            tally, port
+        )
 
     return serve
 
 
-def _app(name: str, tally: Tally) -> Any:
+@asynccontextmanager
+async def our_driver(tally: Tally, port: int) -> AsyncIterator[Started]:
+    """NoneBot with our driver, on its own server."""
+    driver = _driver("nbdriver.nonebot", tally)
+    async with driver.serve(HOST, port, access_log=False) as server:
+        yield Started(server.addresses[0][1])
+
+
+def _driver(name: str, tally: Tally) -> Any:
     import nonebot as library
     from nonebot import drivers
 
     library.logger.remove()
     library.logger.add(sys.stderr, level="WARNING")
-    library.init(_env_file=None, driver=f"~{name}", log_level="WARNING")
+    library.init(_env_file=None, driver=name, log_level="WARNING")
     driver: Any = library.get_driver()
 
     async def post(request: Any) -> Any:
@@ -68,4 +79,4 @@ def _app(name: str, tally: Tally) -> Any:
     driver.setup_websocket_server(
         drivers.WebSocketServerSetup(drivers.URL("/onebot/ws"), "websocket", connect)
     )
-    return driver.asgi
+    return driver

@@ -18,12 +18,11 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import TextIO
 
-from . import peers
+from . import peers, peers_nonebot
 from .application import Tally, json_library
 from .environments import OWN
 from .floor import FloorProtocol
 from .peers_granian import granian
-from .peers_nonebot import nonebot
 from .serving import HOST, LOOPS, Serving, Started
 
 __all__ = ["HOST", "LOOPS", "SERVERS", "Entry", "hide_orjson"]
@@ -86,8 +85,9 @@ SERVERS: dict[str, Entry] = {
     "granian": Entry(granian, "granian"),
     "picows": Entry(peers.picows(), "picows", _WEBSOCKET),
     "picows-loop": Entry(peers.picows(use_aiofastnet=False), "picows", _WEBSOCKET),
-    "nonebot-fastapi": Entry(nonebot("fastapi"), "nonebot"),
-    "nonebot-quart": Entry(nonebot("quart"), "nonebot"),
+    "nonebot-nbdriver": Entry(peers_nonebot.our_driver, "nonebot"),
+    "nonebot-fastapi": Entry(peers_nonebot.nonebot("fastapi"), "nonebot"),
+    "nonebot-quart": Entry(peers_nonebot.nonebot("quart"), "nonebot"),
 }
 
 

@@ -44,6 +44,7 @@ PACKAGES = {
     "aiohttp.web": ("aiohttp", "aiohttp.web"),
     "hypercorn.asyncio": ("hypercorn", "hypercorn.asyncio hypercorn.config"),
     "nonebot, FastAPI driver": ("nonebot", "nonebot nonebot.drivers.fastapi"),
+    "nonebot, our driver": ("nonebot", "nonebot nbdriver.nonebot"),
 }
 """What is imported: a name, the environment, and all the modules that a server needs to run."""
 

@@ -255,7 +255,7 @@ def _targets(run: Run) -> Iterator[Table]:
 
 
 def _target_cells(verdict: Verdict) -> list[str]:
-    sign = "<=" if verdict.direction == "at most" else ">="
+    sign = {"at most": "<=", "at least": ">=", "less than": "<"}[verdict.direction]
     ratio = verdict.ratio
     return [
         verdict.what,

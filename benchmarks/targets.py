@@ -7,6 +7,7 @@ figures are not in a run is said to be not measured; nothing is taken from anoth
 
 from __future__ import annotations
 
+import operator
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +18,16 @@ from .measure import Sample
 from .process import Subject
 from .result import Run
 from .servers import SERVERS
+from .starting import StartSample
 from .summary import FLOOR, OURS, Spread, spread
 
 __all__ = ["MET", "NOT_MEASURED", "NOT_MET", "UNDECIDED", "Verdict", "judge"]
 
+_HOLDS: dict[str, Callable[[float, float], bool]] = {
+    "at most": operator.le,
+    "at least": operator.ge,
+    "less than": operator.lt,
+}
 MET, NOT_MET, NOT_MEASURED = "met", "not met", "not measured"
 UNDECIDED = "cannot be told here"
 
@@ -37,7 +44,7 @@ class Verdict:
     ratio: Spread | None
     target: float
     direction: str
-    """`at most` or `at least`."""
+    """`at most`, `at least` or `less than`."""
     verdict: str
     note: str = ""
 
@@ -79,7 +86,7 @@ class Target:
         )
 
     def _holds(self, ratio: float) -> bool:
-        return ratio <= self.value if self.direction == "at most" else ratio >= self.value
+        return _HOLDS[self.direction](ratio, self.value)
 
 
 def judge(run: Run) -> list[Verdict]:
@@ -121,12 +128,26 @@ def _cpu(samples: Iterable[Sample], job: str, name: str, loop: str) -> Series:
     }
 
 
-def _event(job: str, loop: str, *peers: str, peers_loop: str = "uvloop") -> Callable[[Run], Found]:
+def _event(
+    job: str, loop: str, *peers: str, peers_loop: str = "uvloop", own: str = OURS
+) -> Callable[[Run], Found]:
     """CPU time per event over that of the best of the peers."""
 
     def find(run: Run) -> Found:
         others = {name: _cpu(run.samples, job, name, peers_loop) for name in peers}
-        return _over(_cpu(run.samples, job, OURS, loop), others)
+        return _over(_cpu(run.samples, job, own, loop), others)
+
+    return find
+
+
+def _start(what: Callable[[StartSample], float]) -> Callable[[Run], Found]:
+    """A figure of a start inside NoneBot over that of NoneBot's FastAPI driver."""
+
+    def find(run: Run) -> Found:
+        def series(name: str) -> Series:
+            return {each.round: what(each) for each in run.starts if each.subject.name == name}
+
+        return _over(series(_IN_NONEBOT), {_FASTAPI: series(_FASTAPI)})
 
     return find
 
@@ -232,6 +253,8 @@ _HTTPTOOLS = "uvicorn-httptools on uvloop"
 _BETTER = "the better of aiohttp and uvicorn-sansio on uvloop"
 _WAITED_FOR = ("uvicorn-httptools", "uvicorn-sansio", "hypercorn", "aiohttp")
 _UNMASK_IN_C = ("aiohttp", "uvicorn-sansio")
+_IN_NONEBOT = "nonebot-nbdriver"
+_FASTAPI = "nonebot-fastapi"
 
 TARGETS = [
     Target(
@@ -292,5 +315,29 @@ TARGETS = [
         "events/s of two processes that share a port", "one process", 1.7, _processes, "at least"
     ),
     Target("a byte more of a message, 100 kB to 1 MB", "10 kB to 100 kB", 1.3, _linear),
+    *(
+        Target(
+            f"{title} event inside NoneBot, {spoken}",
+            f"its FastAPI driver on {loop}",
+            most,
+            _event(job, loop, _FASTAPI, peers_loop=loop, own=_IN_NONEBOT),
+        )
+        for job, title, most in (("http", "HTTP", 0.35), ("websocket", "WebSocket", 0.75))
+        for loop, spoken in (("asyncio", "asyncio's own loop"), ("uvloop", "uvloop"))
+    ),
+    Target(
+        "first event inside NoneBot, from the start of the process",
+        "its FastAPI driver",
+        1.0,
+        _start(lambda each: each.first_event),
+        "less than",
+    ),
+    Target(
+        "memory at rest inside NoneBot",
+        "its FastAPI driver",
+        1.0,
+        _start(lambda each: each.resident),
+        "less than",
+    ),
 ]
 """In the order in which they are told."""

@@ -24,6 +24,7 @@ __all__ = [
     "Request",
     "RequestHeaders",
     "Response",
+    "check_field",
     "read_address",
     "refusal",
 ]
@@ -229,14 +230,15 @@ class Response:
         fix = object.__setattr__
         fix(self, "status_code", status_code)
         fix(self, "body", body.encode() if isinstance(body, str) else body)
-        fix(self, "headers", tuple(_checked(name, value) for name, value in headers))
+        fix(self, "headers", tuple(check_field(name, value) for name, value in headers))
         fix(self, "reason", _phrase(status_code, reason))
 
     def __repr__(self) -> str:
         return f"<Response {self.status_code} {self.reason}>"
 
 
-def _checked(name: str, value: str) -> tuple[str, str]:
+def check_field(name: str, value: str) -> tuple[str, str]:
+    """The same header, if it can stand on the wire (RFC 9110, 5.1 and 5.5); raises ValueError."""
     if not _FIELD_NAME.fullmatch(name):
         raise ValueError(f"expected a header name (RFC 9110, 5.1), got {name!r}")
     if not _FIELD_VALUE.fullmatch(value):

@@ -22,6 +22,7 @@ from .errors import ConfigError
 __all__ = [
     "BACKLOG",
     "COUNT",
+    "COUNT_OR_ZERO",
     "DURATION",
     "FLAG",
     "FORWARDED_HEADERS",
@@ -394,6 +395,7 @@ FLAG = Kind("true or false", "true or false", _flag)
 PORT = Kind("number", "a whole number from 0 to 65535", _whole_between(0, 65535))
 BACKLOG = Kind("number", "a whole number from 1 to 65535", _whole_between(1, 65535))
 COUNT = Kind("number", "a whole number, 1 or more", _whole_between(1))
+COUNT_OR_ZERO = Kind("number", "a whole number, 0 or more", _whole_between(0))
 SIZE = Kind("bytes", "a number of bytes, 1 or more, such as 65536 or 16MiB", _size, _as_size)
 SECONDS = Kind("seconds", "a number of seconds above 0, such as 30 or 0.5", _seconds)
 SECONDS_OR_ZERO = Kind("seconds", "a number of seconds, 0 or more", _seconds_or_zero)

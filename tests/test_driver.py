@@ -24,7 +24,6 @@ from support.websockets import MemoryWebSocket
 from nbdriver import ConfigError, Driver, Headers, Request, Response, StartupError
 from nbdriver.asgi import ASGIApplication
 from nbdriver.config import Config, Env
-from nbdriver.driver import _understand
 from nbdriver.net.server import Server
 
 
@@ -610,20 +609,6 @@ def test_uvicorns_uds_and_fd_are_places_to_listen_at(
         driver.run(ready=stop, uds=None, fd=inherited.fileno())
         assert driver._server_config.listen == (f"fd:{inherited.fileno()}",)
         assert f"Listening on http://127.0.0.1:{inherited.getsockname()[1]}" in lines()
-
-
-def test_uvicorns_keywords_for_tls_are_ours_under_other_names() -> None:
-    names = ["ssl_certfile", "ssl_keyfile", "ssl_keyfile_password", "ssl_ca_certs"]
-    assert _understand({**dict.fromkeys(names, "a"), "ssl_cert_reqs": ssl.CERT_REQUIRED}) == {
-        "tls_certificate": "a",
-        "tls_key": "a",
-        "tls_key_password": "a",
-        "tls_client_ca": "a",
-        "tls_client_certificates": "required",
-    }
-    assert _understand({"ssl_cert_reqs": 1}) == {"tls_client_certificates": "optional"}
-    # What is none of these numbers is refused as a setting.
-    assert _understand({"ssl_cert_reqs": 3}) == {"tls_client_certificates": 3}
 
 
 def test_keywords_of_uvicorn_without_a_meaning_here_are_one_warning(

@@ -24,18 +24,40 @@ TABLE = ROOT / "docs" / "architecture.md"
 ONLY_IN = {
     "h11": ("wire/", "client/"),
     "wsproto": ("wire/", "net/websocket"),
-    "socket": ("net/stream", "net/arrivals", "net/binding", "net/sockets", "net/server"),
-    "ssl": ("net/stream", "net/tls", "net/sockets", "net/server"),
+    "socket": (
+        "net/stream",
+        "net/outgoing",
+        "net/arrivals",
+        "net/binding",
+        "net/sockets",
+        "net/server",
+    ),
+    # The client's settings hold a context, of which they know nothing but its type.
+    "ssl": (
+        "net/stream",
+        "net/outgoing",
+        "net/tls",
+        "net/sockets",
+        "net/server",
+        "client/settings",
+    ),
     "selectors": ("net/stream", "net/sockets", "net/server"),
-    "asyncio transports": ("net/stream", "net/arrivals", "net/sockets", "net/server"),
+    "asyncio transports": (
+        "net/stream",
+        "net/outgoing",
+        "net/arrivals",
+        "net/sockets",
+        "net/server",
+    ),
     "nonebot": ("nonebot/",),
     "pydantic": ("nonebot/",),
     "loguru": ("nonebot/",),
+    "multidict": ("nonebot/",),
     "orjson": ("codec",),
 }
 #: `wire/` is bytes in, verdicts out: it has no sockets, no tasks and no clock.
 NOT_IN_WIRE = {"asyncio", "concurrent", "selectors", "socket", "ssl", "threading", "time"}
-THIRD_PARTY = {"h11", "loguru", "nonebot", "orjson", "pydantic", "uvloop", "wsproto"}
+THIRD_PARTY = {"h11", "loguru", "multidict", "nonebot", "orjson", "pydantic", "uvloop", "wsproto"}
 
 #: The only module that sets timers of the event loop.
 CLOCK = "net/clock"

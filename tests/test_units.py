@@ -34,6 +34,7 @@ READ = [
     (units.PORT, 0, 0),
     (units.PORT, " 65535 ", 65535),
     (units.COUNT, 1, 1),
+    (units.COUNT_OR_ZERO, "0", 0),
     (units.SIZE, "1", 1),
     (units.SIZE, "16MiB", 16 * 1024 * 1024),
     (units.SIZE, " 64 kib ", 65536),

@@ -21,7 +21,17 @@ from typing import Any, NamedTuple
 from ..errors import HTTPError
 from ..model import Headers
 
-__all__ = ["FIELD", "Familiar", "Head", "HeadCutter", "HeadLimits", "check", "is_host", "recognise"]
+__all__ = [
+    "FIELD",
+    "Familiar",
+    "Head",
+    "HeadCutter",
+    "HeadLimits",
+    "check",
+    "explain_fields",
+    "is_host",
+    "recognise",
+]
 
 # RFC 9110, 5.6.2: token; RFC 9112, 3: the request line; RFC 9110, 5.5: field values. Obs-fold
 # (RFC 9112, 5.2) and blanks before the colon (5.1) do not match, nor does a lone CR or LF (2.2).
@@ -264,13 +274,18 @@ def _explain(raw: bytes) -> HTTPError:
     line, *fields = raw.removesuffix(b"\r\n\r\n").split(b"\r\n")
     if not _REQUEST_LINE.fullmatch(line + b"\r\n"):
         return HTTPError(400, f'expected "METHOD target HTTP/1.1", got {_quote(line)}')
+    return HTTPError(400, explain_fields(fields))
+
+
+def explain_fields(fields: list[bytes]) -> str:
+    """What is wrong with the field lines of a head, without their line ends: with the first."""
     field = next((field for field in fields if not FIELD.fullmatch(field + b"\r\n")), b"")
     if field.startswith((b" ", b"\t")):
-        return HTTPError(400, "expected no folded header lines (RFC 9112, 5.2)")
+        return "expected no folded header lines (RFC 9112, 5.2)"
     name, colon, _ = field.partition(b":")
     if colon and _NAME.fullmatch(name):
-        return HTTPError(400, f"expected no control characters in the header {_quote(name)}")
-    return HTTPError(400, f'expected a header "Name: value", got the name {_quote(name)}')
+        return f"expected no control characters in the header {_quote(name)}"
+    return f'expected a header "Name: value", got the name {_quote(name)}'
 
 
 def _quote(line: bytes) -> str:

@@ -34,6 +34,7 @@ NEEDED = {
     "granian": "granian",
     "picows": "picows",
     "picows-loop": "picows",
+    "nonebot-nbdriver": "nonebot",
     "nonebot-fastapi": "nonebot",
     "nonebot-quart": "nonebot",
 }

@@ -14,7 +14,7 @@ from benchmarks.measure import Sample
 from benchmarks.process import Subject
 from benchmarks.result import Run
 from benchmarks.scaling import ProcessSample
-from benchmarks.starting import ImportSample
+from benchmarks.starting import ImportSample, StartSample
 from benchmarks.summary import Spread
 from benchmarks.targets import MET, NOT_MEASURED, NOT_MET, TARGETS, UNDECIDED, Verdict, judge
 
@@ -185,3 +185,41 @@ def test_latency_is_judged_against_the_best_of_the_peers() -> None:
         UNDECIDED,
         "the best is uvicorn-httptools; without aiohttp",
     )
+
+
+@pytest.mark.parametrize(
+    ("job", "title", "cpu", "expected"),
+    [
+        ("http", "HTTP", 35.0, MET),
+        ("http", "HTTP", 36.0, NOT_MET),
+        ("websocket", "WebSocket", 75.0, MET),
+        ("websocket", "WebSocket", 76.0, NOT_MET),
+    ],
+)
+@pytest.mark.parametrize(
+    ("loop", "spoken"), [("asyncio", "asyncio's own loop"), ("uvloop", "uvloop")]
+)
+def test_inside_nonebot_an_event_is_judged_against_its_fastapi_driver_on_the_same_loop(
+    job: str, title: str, cpu: float, expected: str, loop: str, spoken: str
+) -> None:
+    run = empty()
+    for other in ("asyncio", "uvloop"):
+        figures = (cpu, 100.0) if other == loop else (1.0, 1.0)
+        for name, figure in zip(("nonebot-nbdriver", "nonebot-fastapi"), figures, strict=True):
+            run.samples += rounds(job, name, other, figure)
+    found = verdict(run, f"{title} event inside NoneBot, {spoken}")
+    assert (found.ratio, found.verdict) == (Spread(cpu / 100, cpu / 100, cpu / 100), expected)
+
+
+@pytest.mark.parametrize(("own", "expected"), [(99, MET), (100, NOT_MET), (101, NOT_MET)])
+@pytest.mark.parametrize("what", ["first event inside NoneBot", "memory at rest inside NoneBot"])
+def test_a_start_inside_nonebot_has_to_take_less_than_that_of_its_fastapi_driver(
+    what: str, own: int, expected: str
+) -> None:
+    run = empty()
+    run.starts = [
+        StartSample(1, Subject(name, "asyncio"), first_event=figure, cpu=1, resident=figure)
+        for name, figure in (("nonebot-nbdriver", own), ("nonebot-fastapi", 100))
+    ]
+    (found,) = [each for each in judge(run) if each.what.startswith(what)]
+    assert (found.ratio, found.verdict) == (Spread(own / 100, own / 100, own / 100), expected)

@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
-"""Why it exists: NoneBot 2.0.0a10 cannot be installed beside our tests.
+"""Why it exists: no NoneBot is installed beside our tests, and some cannot be.
 
-Its pins (h11 below 0.10, httpx below 0.17, pydantic 1) contradict ours, and its FastAPI driver
-cannot be imported on Python 3.11. So each host has a virtual environment of its own in the
-project's root, made here from the standard library and pip alone, and the tests in this folder
-start their bots with its interpreter:
+The pins of 2.0.0a10 (h11 below 0.10, httpx below 0.17, pydantic 1) contradict ours, and its FastAPI
+driver cannot be imported on Python 3.11; and what today's 2.x finds installed is the point of some
+tests. So each host has a virtual environment of its own in the project's root, made here from the
+standard library and pip alone. The tests in this folder start their bots with its interpreter;
+those in tests/conformance and tests/guests are run with that of `.venv-nonebot-2.5-drivers`.
 
-    .venv-nonebot-a10/bin/python          Python 3.11: NoneBot 2.0.0a10, this package, coverage
-    .venv-nonebot-a10-fastapi/bin/python  Python 3.9: NoneBot 2.0.0a10, its own FastAPI driver
+    .venv-nonebot-2.5              Python 3.12: NoneBot 2.5.0, this package, nonebug, coverage
+    .venv-nonebot-2.5-drivers      Python 3.12: NoneBot 2.5.0, all its own drivers, tools for tests
+    .venv-nonebot-2.4              Python 3.11: NoneBot 2.4.4, this package, coverage
+    .venv-nonebot-2.3              Python 3.11: NoneBot 2.3.3, this package, coverage
+    .venv-nonebot-a10              Python 3.11: NoneBot 2.0.0a10, this package, coverage
+    .venv-nonebot-a10-fastapi      Python 3.9: NoneBot 2.0.0a10, its own FastAPI driver
 
     environments.py            makes what is missing or out of date, tells what stands where
     environments.py find 3.12  prints the path of a Python of that version, or exits with 1
@@ -32,9 +37,9 @@ class Environment:
 
     name: str
     python: str
-    #: Installed with `--no-deps`, because what they ask for contradicts `requirements`.
-    alone: tuple[str, ...]
     requirements: tuple[str, ...]
+    #: Installed with `--no-deps`, because what they ask for contradicts `requirements`.
+    alone: tuple[str, ...] = ()
     #: What is lost where this Python is missing; empty if nothing can be done without it.
     lost: str = ""
 
@@ -55,6 +60,45 @@ class Environment:
 
 
 ENVIRONMENTS = (
+    Environment(
+        name="nonebot-2.5",
+        python="3.12",
+        # Bare: no web framework, no other client. What nonebug brings opens no socket.
+        requirements=(
+            "nonebot2==2.5.0",
+            "nonebug==0.4.4",
+            "pytest",
+            "pytest-asyncio",
+            "coverage",
+            "--editable=.",
+        ),
+    ),
+    Environment(
+        name="nonebot-2.5-drivers",
+        python="3.12",
+        requirements=(
+            "nonebot2[fastapi,quart,httpx,aiohttp,websockets]==2.5.0",
+            # Without it FastAPI reads no forms.
+            "python-multipart",
+            "nonebug==0.4.4",
+            "pytest",
+            "pytest-asyncio",
+            "hypothesis",
+            "trustme",
+            "coverage",
+            "--editable=.",
+        ),
+    ),
+    Environment(
+        name="nonebot-2.4",
+        python="3.11",
+        requirements=("nonebot2==2.4.4", "coverage", "--editable=."),
+    ),
+    Environment(
+        name="nonebot-2.3",
+        python="3.11",
+        requirements=("nonebot2==2.3.3", "coverage", "--editable=."),
+    ),
     Environment(
         name="nonebot-a10",
         python="3.11",
@@ -131,7 +175,8 @@ def prepare(environment: Environment, python: Path) -> None:
     )
     pip = [str(environment.interpreter), "-m", "pip", "install", "--disable-pip-version-check"]
     _run([str(python), "-m", "venv", "--clear", str(environment.directory)])
-    _run([*pip, "--no-deps", *environment.alone])
+    if environment.alone:
+        _run([*pip, "--no-deps", *environment.alone])
     _run([*pip, *environment.requirements])
     environment.stamp.write_text(made_from, encoding="utf-8")
 

@@ -1,0 +1,1 @@
+"""Reaching out: HTTP requests and WebSocket connections to other machines."""

@@ -1,0 +1,130 @@
+"""The driver for NoneBot 2.2 and later: adapters set up routes, and each is its own master.
+
+Server, signals and exit codes are those of the driver outside of NoneBot; adapters, bots, hooks and
+the lifespan are NoneBot's.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from nonebot.config import Config, Env
+from nonebot.drivers import ASGIMixin, HTTPServerSetup, WebSocketServerSetup
+from nonebot.drivers import Driver as NoneBotDriver
+
+from ... import logs
+from ...addresses import hosts_of
+from ...asgi import ASGIApplication
+from ...config import ServerConfig, log_level_number
+from ...keywords import understand
+from ...net.program import run
+from ...net.server import Server
+from ..logs import attach
+from .server import NoneBotApplication
+
+__all__ = ["Driver"]
+
+
+class Driver(NoneBotDriver, ASGIMixin):
+    """A NoneBot driver with a server of its own.
+
+    `NBDRIVER_*` settings come from NoneBot's `.env` files and from the process environment, which
+    wins; host, port and log level are NoneBot's.
+    """
+
+    def __init__(self, env: Env, config: Config) -> None:
+        """Called by `nonebot.init`. Raises ConfigError for a setting that cannot be used."""
+        super().__init__(env, config)
+        self._application = NoneBotApplication(self)
+        self._configure(None, None, {})
+        attach(self.logger)
+
+    def _configure(
+        self, host: str | None, port: int | None, settings: Mapping[str, object]
+    ) -> None:
+        """Take `settings` for what comes; a host or port of None is the configuration's."""
+        places = {"host": host, "port": port}
+        given = {name: place for name, place in places.items() if place is not None}
+        config = ServerConfig.from_config(self.config, os.environ, **settings, **given)
+        self._server_config = config
+        self._application.called(_authority(config))
+        self._asgi = ASGIApplication(self._application, config)
+
+    @property
+    def type(self) -> str:
+        """The driver's name."""
+        return "nbdriver"
+
+    @property
+    def server_app(self) -> NoneBotApplication:
+        """The application that the server serves."""
+        return self._application
+
+    @property
+    def asgi(self) -> ASGIApplication:
+        """The driver as an ASGI 3 application, for whoever has a server already."""
+        return self._asgi
+
+    @property
+    def logger(self) -> logging.Logger:
+        """The package's logger, whose lines stand in NoneBot's log."""
+        return logs.package
+
+    def setup_http_server(self, setup: HTTPServerSetup) -> None:
+        """Called by adapters and plugins: serve a path by HTTP."""
+        self._application.add_http(setup)
+
+    def setup_websocket_server(self, setup: WebSocketServerSetup) -> None:
+        """Called by adapters and plugins: serve WebSockets at a path."""
+        self._application.add_websocket(setup)
+
+    def serve(
+        self, host: str | None = None, port: int | None = None, **settings: Any
+    ) -> AbstractAsyncContextManager[Server]:
+        """Serve while an `async with` block runs, in the loop that is running.
+
+        `settings` are those of ServerConfig and beat the configuration; port 0 picks a port, and
+        `server.addresses` tells which. Signal handlers are not touched. Raises ConfigError at once,
+        StartupError on entering.
+        """
+        self._configure(host, port, settings)
+        return Server(self._application, self._server_config)
+
+    def run(
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        *args: Any,
+        app: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Called by `nonebot.run`: serve until SIGINT or SIGTERM.
+
+        `kwargs` are settings as for `serve`, `log_level`, and `ready`, which is called with the
+        server once it listens; uvicorn's are understood too, and those without a meaning here are
+        named in a warning. `app` tells uvicorn where to find the bot after a reload, of which there
+        is none here. Raises SystemExit with 3 if the server could not start, and with 1 if the stop
+        had to be forced.
+        """
+        # NoneBot's `run` has no types.
+        super().run(host, port, app=app, **kwargs)  # type: ignore[no-untyped-call]
+        ready = kwargs.pop("ready", None)
+        # Else the level that `attach` has left: NoneBot's filter does the rest.
+        if (level := kwargs.pop("log_level", None)) is not None:
+            self.logger.setLevel(log_level_number(level))
+        self._configure(host, port, understand(kwargs))
+        code = run(self._application, self._server_config, ready)
+        if code:
+            sys.exit(code)
+
+
+def _authority(config: ServerConfig) -> str:
+    """The first host and its port, as far as they are known before the server listens."""
+    host = hosts_of(config.host)[0]
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{config.port}" if config.port else host
