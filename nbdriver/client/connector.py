@@ -43,4 +43,4 @@ class Connector:
             await self._secure(channel, origin.host)
 
     async def _secure(self, channel: Channel, host: str) -> None:
-        await outgoing.secure(channel, self._tls or outgoing.default_tls(), host)
+        await outgoing.secure(channel, self._tls or await outgoing.default_tls(), host)
