@@ -226,6 +226,30 @@ class Stream(asyncio.Protocol):
         """Whether reading is paused, so that nobody knows what has come since."""
         return self._paused
 
+    async def start_tls(
+        self, context: ssl.SSLContext, server_hostname: str, handshake_timeout: float
+    ) -> None:
+        """Go on over TLS, as a client (`asyncio.loop.start_tls`).
+
+        To be called while nothing waits to be read or sent. Raises OSError, ssl.SSLError,
+        ValueError; then, and if it is cancelled, the connection ends.
+        """
+        try:
+            transport = await asyncio.get_running_loop().start_tls(
+                self._transport,
+                self,
+                context,
+                server_hostname=server_hostname,
+                ssl_handshake_timeout=handshake_timeout,
+            )
+        except BaseException:
+            self._end(now=True)
+            raise
+        if transport is None or self._state is _State.LOST:
+            raise ConnectionResetError("the connection was lost in the handshake")
+        self._transport = transport
+        self._transport.set_write_buffer_limits(high=self._limits.write_buffer)
+
     def write(self, data: bytes) -> None:
         """Send `data`, now or as soon as the peer reads; raises ConnectionLost if it cannot be."""
         if self._state not in _WRITABLE or self._transport.is_closing():
