@@ -7,6 +7,7 @@ from http.cookiejar import Cookie, CookieJar
 from typing import Any
 
 import pytest
+from fuzz.strategies import BOUNDED
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -254,6 +255,7 @@ LINE = st.text(st.characters(max_codepoint=255)) | st.builds(
 )
 
 
+@BOUNDED
 @given(st.lists(LINE))
 def test_any_lines_are_read_or_passed_over(lines: list[str]) -> None:
     jar = filled(*lines)

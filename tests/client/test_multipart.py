@@ -17,6 +17,7 @@ import aiohttp.test_utils
 import pytest
 import python_multipart
 from aiohttp import web
+from fuzz.strategies import BOUNDED
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -269,6 +270,7 @@ async def test_the_length_is_not_known_if_that_of_a_part_is_not() -> None:
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='"\\'), min_size=1)
 
 
+@BOUNDED
 @given(st.lists(st.tuples(TEXT, TEXT, st.binary())))
 def test_what_was_written_is_read(files: list[tuple[str, str, bytes]]) -> None:
     multipart = form(files=[(name, (filename, data)) for name, filename, data in files])

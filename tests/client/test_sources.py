@@ -236,7 +236,7 @@ async def test_a_file_is_read_beside_the_event_loop() -> None:
         def read(self, size: int = -1) -> bytes:
             if may_end.is_set():
                 return b""
-            may_end.wait()
+            assert may_end.wait(30)
             return b"a"
 
     reading = asyncio.ensure_future(read(source_of(Slow())))

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urljoin
 import httpx
 import pytest
 import yarl
+from fuzz.strategies import BOUNDED
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -308,6 +309,7 @@ def test_a_reference_is_resolved_as_rfc_3986_has_it(reference: str, expected: st
 SEGMENTS = st.lists(st.sampled_from(["", ".", "..", "g", "h;x=1", ".g"]), max_size=6)
 
 
+@BOUNDED
 @given(base=SEGMENTS, reference=SEGMENTS, query=st.sampled_from(["", "?y", "#s", "?y#s"]))
 def test_a_path_is_resolved_as_yarl_does_where_no_segment_is_empty(
     base: list[str], reference: list[str], query: str
@@ -407,6 +409,7 @@ def test_a_value_that_cannot_be_written_is_refused(value: Any) -> None:
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 
+@BOUNDED
 @given(st.lists(st.tuples(TEXT, TEXT)))
 def test_parameters_come_out_at_the_other_end_as_they_went_in(pairs: list[tuple[str, str]]) -> None:
     query = URL.parse("http://a/").with_params(pairs).query or ""
@@ -442,6 +445,7 @@ def test_yarl_and_httpx_agree_with_us(text: str) -> None:
     assert (ours.username or "", ours.password or "") == (others.username, others.password)
 
 
+@BOUNDED
 @given(st.text())
 def test_any_text_is_a_url_for_one_host_or_refused(text: str) -> None:
     for candidate in (text, f"http://{text}", f"http://a/{text}", f"http://a{text}"):

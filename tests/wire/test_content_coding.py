@@ -10,6 +10,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
+from fuzz.strategies import BOUNDED
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,6 +67,7 @@ def test_a_body_of_many_pieces_is_decoded_to_its_end(codings: tuple[str, ...], s
     assert decoded(name_of(*codings), [encoded(bytes(size), *codings)]) == bytes(size)
 
 
+@BOUNDED
 @given(
     data=st.binary(max_size=300),
     cuts=st.lists(st.integers(0, 400)),
@@ -188,6 +190,7 @@ def test_what_is_in_no_such_coding_is_refused(coding: str, data: bytes) -> None:
         decoded(coding, [data])
 
 
+@BOUNDED
 @given(coding=st.sampled_from(["gzip", "deflate", "gzip, deflate"]), pieces=st.lists(st.binary()))
 def test_any_bytes_are_decoded_or_refused(coding: str, pieces: list[bytes]) -> None:
     try:
