@@ -59,4 +59,4 @@ class Connector:
             raise ConnectError(f"no way to the proxy {proxy}: {error}") from error
 
     async def _secure(self, channel: Channel, host: str) -> None:
-        await outgoing.secure(channel, self._tls or outgoing.default_tls(), host)
+        await outgoing.secure(channel, self._tls or await outgoing.default_tls(), host)
