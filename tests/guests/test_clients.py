@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from conformance.standing_in import Connection, accepted, serve_bytes
 from nonebot.config import Config, Env
 from nonebot.drivers import HTTPClientMixin, Request, Timeout, WebSocketClientMixin, combine_driver
 from nonebot.drivers.none import Driver as NoneDriver
@@ -127,8 +128,8 @@ async def test_a_stop_without_a_start_ends_nothing(client: Any) -> None:
 
 
 async def test_what_cannot_be_asked_is_told(client: Any) -> None:
-    with pytest.raises(ConfigError, match="proxy"):
-        client.get_session(proxy=1)
+    with pytest.raises(ConfigError, match="headers"):
+        client.get_session(headers={"a b": "c"})
     with pytest.raises(RuntimeError, match="HTTP version"):
         client.get_session(version="2")
     with pytest.raises(RuntimeError, match="HTTP version"):
@@ -160,28 +161,14 @@ async def test_a_receive_that_was_too_long_says_so(client: Any) -> None:
 async def test_pings_are_sent_as_a_later_nonebot_asks(client: Any) -> None:
     pinged = asyncio.Event()
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        import base64
-        import hashlib
-
-        head = await reader.readuntil(b"\r\n\r\n")
-        key = head.lower().partition(b"sec-websocket-key:")[0]
-        start = len(key) + len(b"sec-websocket-key:")
-        value = head[start:].partition(b"\r\n")[0].strip()
-        digest = hashlib.sha1(value + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
-        writer.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
-        )
-        frame = await reader.read(1)
-        if frame == b"\x89":
+    async def answer(connection: Connection) -> None:
+        connection.send(accepted(await connection.head()))
+        if await connection.reader.read(1) == b"\x89":
             pinged.set()
-        await reader.read()
-        writer.close()
+        await connection.ends()
 
-    opened = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with opened, asyncio.timeout(10):
-        url = f"ws://127.0.0.1:{opened.sockets[0].getsockname()[1]}/"
+    async with serve_bytes(answer) as server, asyncio.timeout(10):
+        url = f"ws://127.0.0.1:{server.port}/"
         request: Any = Request("GET", url, timeout=Timeout(close=0.05))
         request.ping_interval = 0.1
         async with client.websocket(request):
@@ -191,21 +178,15 @@ async def test_pings_are_sent_as_a_later_nonebot_asks(client: Any) -> None:
 async def test_an_answer_that_is_too_large_is_an_error_but_not_as_a_stream(client: Any) -> None:
     size = 65 * 2**20
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
-        try:
-            for _ in range(65):
-                writer.write(bytes(2**20))
-                await writer.drain()
-        except ConnectionError:
-            pass
-        writer.close()
+    async def answer(connection: Connection) -> None:
+        await connection.head()
+        connection.send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
+        for _ in range(65):
+            connection.send(bytes(2**20))
+            await connection.writer.drain()
 
-    opened = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with opened:
-        url = f"http://127.0.0.1:{opened.sockets[0].getsockname()[1]}/"
+    async with serve_bytes(answer) as server:
         with pytest.raises(InvalidResponse, match="at most"):
-            await client.request(Request("GET", url))
-        pieces = client.stream_request(Request("GET", url), chunk_size=2**20)
+            await client.request(Request("GET", server.base))
+        pieces = client.stream_request(Request("GET", server.base), chunk_size=2**20)
         assert sum([len(piece.content) async for piece in pieces]) == size
