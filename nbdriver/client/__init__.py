@@ -8,11 +8,13 @@ from ..errors import (
     NetworkTimeout,
     TooManyRedirects,
     UpgradeRefused,
+    WebSocketClosed,
 )
-from .client import Client, RequestOptions
+from .client import Client, RequestOptions, WebSocketOptions
 from .response import ClientResponse
 from .settings import UNSET, ClientSettings, Timeouts
 from .urls import URL
+from .websocket import ClientWebSocket
 
 __all__ = [
     "UNSET",
@@ -20,6 +22,7 @@ __all__ = [
     "Client",
     "ClientResponse",
     "ClientSettings",
+    "ClientWebSocket",
     "ConnectError",
     "InvalidResponse",
     "InvalidURL",
@@ -29,4 +32,6 @@ __all__ = [
     "Timeouts",
     "TooManyRedirects",
     "UpgradeRefused",
+    "WebSocketClosed",
+    "WebSocketOptions",
 ]

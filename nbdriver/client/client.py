@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from http.cookiejar import CookieJar
 from types import TracebackType
 from typing import Any, Final, TypedDict, Unpack
@@ -31,8 +31,10 @@ from .response import ClientResponse
 from .routes import Route, route
 from .settings import UNSET, ClientSettings, Timeouts, Unset
 from .urls import URL, Params
+from .websocket import ClientWebSocket
+from .websockets import WebSockets
 
-__all__ = ["Client", "RequestOptions"]
+__all__ = ["Client", "RequestOptions", "WebSocketOptions"]
 
 #: Seconds that bodies have at the end which are being sent.
 _GRACE: Final = 1.0
@@ -67,7 +69,24 @@ class RequestOptions(TypedDict, total=False):
     jar: CookieJar | None
 
 
-_OPTIONS: Final = frozenset(RequestOptions.__annotations__)
+class WebSocketOptions(TypedDict, total=False):
+    """What can be said of a WebSocket beside its URL; as of a request (`RequestOptions`), and:
+
+    - `subprotocols`: those that the server may choose from, the best first.
+    - `ping_interval`, `ping_timeout`, `max_message`: in place of the client's.
+    """
+
+    params: Params | None
+    headers: HeaderSource | None
+    cookies: Cookies | None
+    auth: Credentials | None
+    timeout: Timeouts | float | Unset | None
+    follow_redirects: bool | None
+    jar: CookieJar | None
+    subprotocols: Iterable[str]
+    ping_interval: float | Unset | None
+    ping_timeout: float | Unset | None
+    max_message: int | None
 
 
 class _State(enum.Enum):
@@ -118,6 +137,14 @@ class Client:
             idle_timeout=settings.idle_timeout,
         )
         self._asker = Asker(self._pool)
+        self._websockets = WebSockets(
+            settings,
+            self._connector,
+            self._clock,
+            self._tasks,
+            self.cookies,
+            self._way(UNSET),
+        )
         self._state = _State.OPEN
         return self
 
@@ -133,6 +160,7 @@ class Client:
             async with AsyncExitStack() as ending:
                 ending.push_async_callback(self._join_tasks)
                 ending.push_async_callback(self._pool.close)
+                ending.push_async_callback(self._websockets.close)
         finally:
             self._clock.stop()
 
@@ -194,9 +222,25 @@ class Client:
         finally:
             answer.leave()
 
+    def websocket(
+        self,
+        url: str | URL,
+        *,
+        proxy: str | Unset | None = UNSET,
+        **options: Unpack[WebSocketOptions],
+    ) -> AbstractAsyncContextManager[ClientWebSocket]:
+        """Open a WebSocket, for a block; see `WebSocketOptions` for what else can be said.
+
+        `async with client.websocket("wss://example.org/") as websocket: await websocket.receive()`.
+        The server is told 1000 when the block is left, 1011 if by an error. Raises as `request`
+        does, and UpgradeRefused if the server answers with anything but a WebSocket.
+        """
+        self._check_usable()
+        return self._websockets.open(url, route=self._way(proxy), **options)
+
     def _read(self, method: str, url: str | URL, options: RequestOptions) -> tuple[Prepared, Terms]:
         """What is asked, and what holds for it."""
-        if unknown := options.keys() - _OPTIONS:
+        if unknown := options.keys() - RequestOptions.__annotations__.keys():
             raise TypeError(f"expected options of a request, got {', '.join(sorted(unknown))}")
         settings = self.settings
         prepared = prepare(
@@ -217,7 +261,6 @@ class Client:
         timeout = options.get("timeout", UNSET)
         follow = options.get("follow_redirects")
         jar = options.get("jar")
-        rules = self._rules_for(options.get("proxy", UNSET))
         terms = Terms(
             timeouts=settings.timeouts if timeout is UNSET else Timeouts.of(timeout),
             max_redirects=(
@@ -227,13 +270,15 @@ class Client:
             ),
             max_body=settings.max_body,
             jar=self.cookies if jar is None else jar,
-            route=lambda url: route(url, rules, settings.unix),
+            route=self._way(options.get("proxy", UNSET)),
             began=self._loop.time(),
         )
         return prepared, terms
 
-    def _rules_for(self, proxy: str | Unset | None) -> ProxyRules:
-        return self._rules if proxy is UNSET else ProxyRules.always(proxy)
+    def _way(self, proxy: str | Unset | None) -> Callable[[URL], Route]:
+        """What says by which way a URL is reached; without a proxy of its own, by the usual one."""
+        rules = self._rules if proxy is UNSET else ProxyRules.always(proxy)
+        return lambda url: route(url, rules, self.settings.unix)
 
     async def _connect(self, route: Route) -> Connection:
         """A new connection, for the pool."""

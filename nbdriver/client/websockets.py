@@ -53,6 +53,8 @@ class _Terms:
     subprotocols: tuple[str, ...]
     deflate: DeflateSettings | None
     limits: WebSocketLimits
+    jar: CookieJar
+    route: Callable[[URL], Route]
 
 
 class WebSockets:
@@ -91,6 +93,8 @@ class WebSockets:
         ping_interval: float | Unset | None = UNSET,
         ping_timeout: float | Unset | None = UNSET,
         max_message: int | None = None,
+        jar: CookieJar | None = None,
+        route: Callable[[URL], Route] | None = None,
     ) -> AbstractAsyncContextManager[ClientWebSocket]:
         """Open a WebSocket, for a block; see `Client.websocket`. Raises ValueError for what cannot
         be asked.
@@ -110,6 +114,8 @@ class WebSockets:
             subprotocols=tuple(subprotocols),
             deflate=settings.deflate_settings,
             limits=_limits(settings),
+            jar=self._jar if jar is None else jar,
+            route=route or self._route,
         )
         prepared = prepare(
             settings, "GET", url, params=params, headers=headers, cookies=cookies, auth=auth
@@ -157,20 +163,20 @@ class WebSockets:
         url = prepared.url
         asked = ask(
             url.host_header,
-            prepared.fields(self._jar),
+            prepared.fields(terms.jar),
             subprotocols=terms.subprotocols,
             deflate=terms.deflate,
         )
         connect = terms.timeouts.connect
         async with within("connect", connect, f"for a connection to {url.host_header}"):
-            channel = await self._connector.connect(self._route(url))
+            channel = await self._connector.connect(terms.route(url))
         websocket = None
         try:
             limits = HeadLimits(max_head=self._settings.max_head)
             connection = Connection(channel, limits, self._tasks, url.host_header)
             read = terms.timeouts.read
             head = await connection.send("GET", url.target, asked.headers, read_limit=read)
-            take(self._jar, url, head.headers)
+            take(terms.jar, url, head.headers)
             if head.status_code == 101:
                 websocket = self._begin(channel, asked, head, url, terms)
                 return websocket

@@ -384,7 +384,7 @@ async def test_each_limit_is_kept_separately() -> None:
     client = MemoryClient(always(b""), max_connections=1, timeouts=Timeouts(read=7))
     async with nothing_left(), client:
         error = await took(7)
-        assert str(error) == "waited 7 s (the read limit) for an answer from a.example"
+        assert str(error) == "waited 7 s (the read limit) for an answer from http://a.example:80"
         assert (await took(3, timeout=3)).limit == "read"
         assert (await took(2, timeout=Timeouts(total=2))).limit == "total"
         assert (await took(0, timeout=0)).limit in ("connect", "read")

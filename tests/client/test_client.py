@@ -16,7 +16,7 @@ from support.peer import settle
 import nbdriver.client
 from nbdriver.client import Client, ClientSettings
 from nbdriver.client.cookies import new_jar
-from nbdriver.errors import ConfigError, InvalidURL, NetworkError
+from nbdriver.errors import ConfigError, InvalidURL, NetworkError, UpgradeRefused
 
 HERE = "http://a.example/"
 
@@ -116,6 +116,31 @@ def test_it_is_used_in_its_own_event_loop_alone() -> None:
         with pytest.raises(RuntimeError, match="in the event loop that it was entered in"):
             second.run(client.request("GET", HERE))
         first.run(client.__aexit__(None, None, None))
+
+
+# WebSockets.
+
+
+@jumping
+async def test_a_websocket_is_opened_with_the_cookies_the_jar_and_the_proxy_of_whoever_asks() -> (
+    None
+):
+    def refuse(asked: Asked) -> bytes:
+        return answer(b"no", "Set-Cookie: a=b", status="403 Forbidden")
+
+    async with nothing_left(), MemoryClient(refuse) as client:
+        with pytest.raises(RuntimeError, match="expected"):
+            Client().websocket("ws://a/")
+        jar = new_jar()
+        for proxy, cookie in ((None, None), ("socks5://proxy.example", "a=b")):
+            with pytest.raises(UpgradeRefused) as caught:
+                async with client.websocket("ws://a.example/", proxy=proxy, jar=jar):
+                    pass
+            assert (caught.value.status_code, caught.value.body) == (403, b"no")
+            asked = client.asked[-1]
+            assert asked.headers.get("cookie") == cookie
+            assert (asked.route.proxy is None) is (proxy is None)
+        assert len(client.cookies) == 0
 
 
 # The end.
