@@ -283,6 +283,20 @@ class WebSocketConnection(ABC):
     async def receive(self) -> str | bytes:
         """The next message. Raises WebSocketClosed. Safe to cancel: no message is lost."""
 
+    async def receive_text(self) -> str:
+        """The next message as text. Raises WebSocketClosed, and TypeError for a binary message."""
+        message = await self.receive()
+        if not isinstance(message, str):
+            raise TypeError(f"expected a text message, got a binary one of {len(message)} bytes")
+        return message
+
+    async def receive_bytes(self) -> bytes:
+        """The next message as bytes. Raises WebSocketClosed, and TypeError for a text message."""
+        message = await self.receive()
+        if not isinstance(message, bytes):
+            raise TypeError(f"expected a binary message, got text of {len(message)} characters")
+        return message
+
     @abstractmethod
     async def send(self, message: str | bytes) -> None:
         """Send a message, and wait while the peer is slow to read.

@@ -20,11 +20,20 @@ __all__ = ["Inbox"]
 class Inbox:
     """A connection puts messages in, and its `end`. `len()` of it is how many wait."""
 
-    __slots__ = ("_delivering", "_end", "_listener", "_messages", "_receiver", "paused", "size")
+    __slots__ = (
+        "_delivering",
+        "_end",
+        "_listener",
+        "_messages",
+        "_receiver",
+        "paused",
+        "size",
+        "starving",
+    )
 
     def __init__(self) -> None:
-        self._messages: deque[str | bytes] | tuple[()] = ()
-        """A deque only while messages wait, which is seldom: empty it would take 760 bytes."""
+        self._messages: deque[str | bytes] | tuple[str | bytes, ...] = ()
+        """A deque only while several may wait, which is seldom: empty it would take 760 bytes."""
         self._receiver: asyncio.Future[None] | None = None
         self._listener: WebSocketListener | None = None
         self._delivering = False
@@ -32,7 +41,9 @@ class Inbox:
         self.paused = False
         """Whether nothing is to be delivered for now; the connection should not read on then."""
         self.size = 0
-        """Bytes of memory that the waiting messages take."""
+        """Bytes of memory that the waiting messages take, but for one that is on its way."""
+        self.starving = False
+        """Whether a task waits for a message and there is none."""
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -43,26 +54,27 @@ class Inbox:
         return self._listener is not None
 
     @property
-    def starving(self) -> bool:
-        """Whether a task waits for a message and there is none."""
-        return self._receiver is not None and not self._messages
-
-    @property
     def exhausted(self) -> bool:
         """Whether the connection has ended, and every message was handed over."""
         return self._end is not None and not self._messages
 
     def put(self, message: str | bytes) -> None:
         """A message came."""
+        if self.starving:
+            # As nearly always where a task receives, and it is taken before another comes.
+            self._messages = (message,)
+            self._wake()
+            return
         if self._listener is not None and not (self._messages or self.paused or self._delivering):
             self._deliver(self._listener, message)
             return
         if not isinstance(self._messages, deque):
-            self._messages = deque()
+            # What was on its way waits with the others from now on.
+            self.size = sum(map(sys.getsizeof, self._messages))
+            self._messages = deque(self._messages)
         self._messages.append(message)
         # Not its length: of tiny messages the objects are what takes the room.
         self.size += sys.getsizeof(message)
-        self._wake()
         self.flush()
 
     def _deliver(self, listener: WebSocketListener, message: str | bytes) -> None:
@@ -86,20 +98,24 @@ class Inbox:
 
         Raises WebSocketClosed at the end, RuntimeError if another task or a listener takes them.
         """
-        self._check_free()
+        if self._receiver is not None or self._listener is not None:
+            raise self._taken()
         while not self._messages:
             if self._end is not None:
                 raise WebSocketClosed(*self._end)
-            self._receiver = asyncio.get_running_loop().create_future()
+            receiver = self._receiver = asyncio.get_running_loop().create_future()
+            self.starving = True
             try:
-                await self._receiver
+                await receiver
             finally:
                 self._receiver = None
+                self.starving = False
         return self._pop()
 
     def deliver_to(self, listener: WebSocketListener) -> None:
         """From the next `flush` on, messages go to `listener`. Raises RuntimeError, as `take`."""
-        self._check_free()
+        if self._receiver is not None or self._listener is not None:
+            raise self._taken()
         self._listener = listener
 
     def flush(self) -> None:
@@ -121,18 +137,21 @@ class Inbox:
             listener, self._listener = self._listener, None
             listener.connection_closed(WebSocketClosed(*self._end))
 
-    def _check_free(self) -> None:
-        if self._receiver is not None or self._listener is not None:
-            raise RuntimeError("expected one receiver, but messages are already being received")
+    def _taken(self) -> RuntimeError:
+        return RuntimeError("expected one receiver, but messages are already being received")
 
     def _pop(self) -> str | bytes:
-        assert isinstance(self._messages, deque)
-        message = self._messages.popleft()
-        if not self._messages:
+        messages = self._messages
+        if isinstance(messages, tuple):
+            self._messages = ()
+            return messages[0]
+        message = messages.popleft()
+        if not messages:
             self._messages = ()
         self.size -= sys.getsizeof(message)
         return message
 
     def _wake(self) -> None:
+        self.starving = False
         if self._receiver is not None and not self._receiver.done():
             self._receiver.set_result(None)

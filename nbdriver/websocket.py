@@ -46,17 +46,13 @@ class WebSocket(abc.WebSocket):
 
     async def receive_text(self) -> str:
         """The next message as text. Raises WebSocketClosed, and TypeError for a binary message."""
-        message = await self._websocket.receive()
-        if not isinstance(message, str):
-            raise TypeError(f"expected a text message, got a binary one of {len(message)} bytes")
-        return message
+        text: str = await self._websocket.receive_text()
+        return text
 
     async def receive_bytes(self) -> bytes:
         """The next message as bytes. Raises WebSocketClosed, and TypeError for a text message."""
-        message = await self._websocket.receive()
-        if not isinstance(message, bytes):
-            raise TypeError(f"expected a binary message, got text of {len(message)} characters")
-        return message
+        data: bytes = await self._websocket.receive_bytes()
+        return data
 
     async def send(self, data: dict[str, Any]) -> None:
         """See `abc.WebSocket.send`. Raises ValueError or TypeError for what JSON cannot hold."""

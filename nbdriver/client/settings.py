@@ -6,20 +6,31 @@ the setting and not a request that hangs or fails somewhere on the way.
 
 from __future__ import annotations
 
+import enum
 import re
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from http.cookiejar import CookieJar
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .. import units
 from ..errors import ConfigError
 from ..model import check_field
 from ..units import Kind, Setting
 from ..wire.deflate import DeflateSettings
+from .urls import Params, pairs_of
 
-__all__ = ["USER_AGENT", "ClientSettings", "Timeouts"]
+__all__ = ["UNSET", "USER_AGENT", "ClientSettings", "Timeouts", "Unset"]
+
+
+class Unset(enum.Enum):
+    """What a request does not say, and then the client's settings do; None says something else."""
+
+    UNSET = enum.auto()
+
+
+UNSET: Final = Unset.UNSET
 
 USER_AGENT: Final = "nbdriver/0.1.0"
 """What requests call their sender, unless told otherwise; held to the version by a test."""
@@ -52,6 +63,13 @@ def _iterable(value: object) -> Iterable[Any]:
 
 def _headers(value: object) -> tuple[tuple[str, str], ...]:
     return tuple(check_field(*pair) for pair in _pairs(value))
+
+
+def _params(value: object) -> tuple[tuple[str, str], ...]:
+    try:
+        return tuple(pairs_of(cast("Params", value)))
+    except TypeError as error:
+        raise ValueError(str(error)) from None
 
 
 def _auth(value: object) -> tuple[str, str] | None:
@@ -150,9 +168,9 @@ class ClientSettings:
     - `idle_timeout`: how long a connection is kept for another request; 0 keeps none.
     - `max_head`: an answer's status line and headers.
     - `max_body`: an answer's body once it is decoded; None is no limit.
-    - `headers`, `params`: go along with each request that has not its own of that name; a mapping
-      or pairs. Headers go to whatever host a request is for, but not to one that it is redirected
-      to.
+    - `headers`, `params`: go along with each request that has not its own of that name, to
+      whatever host it is for; a mapping or pairs. To another host that a request is redirected to
+      go no headers that are secret by their name (see `client/redirects`).
     - `cookies`: the jar that answers fill and requests are filled from; None makes an empty one.
     - `auth`: name and password for whatever host a request is for (RFC 7617), None for none.
     - `proxy`: the URL of one, `http://...` or `socks5://...`, for all requests; None for none.
@@ -165,6 +183,8 @@ class ClientSettings:
     - `max_parked`: messages of one WebSocket that wait to be received; then reading pauses.
     - `ping_interval`, `ping_timeout`: between a WebSocket's pings, and for the pong; None sends
       none, or waits for ever.
+
+    - `fast_lane`: whether plain WebSocket frames are read without wsproto; changes the speed alone.
 
     What is given as text is read as in a `.env` file. Raises ConfigError.
     """
@@ -187,7 +207,7 @@ class ClientSettings:
         (), Kind("headers", "a mapping or pairs of headers as they may stand on the wire", _headers)
     )
     params: tuple[tuple[str, str], ...] = _setting(
-        (), Kind("params", "a mapping or pairs of text", _pairs)
+        (), Kind("params", "a mapping or pairs of text, numbers, bools or None", _params)
     )
     cookies: CookieJar | None = _setting(
         None, _instance_of(CookieJar, "an http.cookiejar.CookieJar, or None")
@@ -217,6 +237,7 @@ class ClientSettings:
     max_parked: int = _setting(4 * _MIB, units.SIZE)
     ping_interval: float | None = _setting(20.0, units.optional(units.SECONDS))
     ping_timeout: float | None = _setting(20.0, units.optional(units.SECONDS))
+    fast_lane: bool = _setting(True, units.FLAG)
 
     def __post_init__(self) -> None:
         _check(self)

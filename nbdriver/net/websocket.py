@@ -48,7 +48,7 @@ class WebSocketLimits:
     """Bytes of messages that may wait to be received before reading pauses."""
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
-    close_timeout: float = 10.0
+    close_timeout: float | None = 10.0
     fast_lane: bool = True
     """Whether plain frames are read without wsproto; it changes the speed and nothing else."""
 
@@ -186,6 +186,10 @@ class WebSocketConnection(abc.WebSocketConnection):
             first = self._session.read_whole(data)
         if first is None:
             self._buffer += data
+        elif self._inbox.starving and self._state is _State.OPEN:
+            # Whoever waits for it runs later, so there is nothing else to be seen to.
+            self._inbox.put(first)
+            return
         self._advance(first=first)
 
     def eof_received(self) -> None:
@@ -275,22 +279,28 @@ class WebSocketConnection(abc.WebSocketConnection):
 
     def _receive(self, message: str | bytes) -> None:
         self._inbox.put(message)
-        if not self._inbox.listening and self._inbox.size > self._limits.max_parked:
+        if self._inbox.size > self._limits.max_parked and not self._inbox.listening:
             self.pause_reading()
 
     async def receive(self) -> str | bytes:
         """See `abc.WebSocketConnection.receive`. Raises RuntimeError if another task receives."""
+        inbox = self._inbox
+        if self._state is not _State.OPEN or inbox.paused:
+            self._ask_for_more()
+        message = await inbox.take()
+        if inbox.paused and inbox.size <= self._limits.max_parked // 2:
+            # In a turn of its own: a Close that is read must not come before this one's answer.
+            self._unpause()
+            self._read_on_later()
+        return message
+
+    def _ask_for_more(self) -> None:
+        """A task receives, so that it has answered what it had."""
         if self._state is _State.CONNECTING:
             raise RuntimeError("expected a connection that was accepted")
         if not self._inbox:
             self.resume_reading()
             self._answered()
-        message = await self._inbox.take()
-        if self._inbox.paused and self._inbox.size <= self._limits.max_parked // 2:
-            # In a turn of its own: a Close that is read must not come before this one's answer.
-            self._unpause()
-            self._read_on_later()
-        return message
 
     def deliver_to(self, listener: abc.WebSocketListener) -> None:
         """See `abc.WebSocketConnection.deliver_to`. Raises RuntimeError if a task receives."""

@@ -1,7 +1,7 @@
 """What is told of a run: the counts, what was not good, and the block in docs/autobahn.md.
 
-No figure stands in the docs that this did not write there, between two marks that name the event
-loop and the lane, so that a run replaces its own figures and leaves the others alone.
+No figure stands in the docs that this did not write there, between two marks that name the role,
+the event loop and the lane, so that a run replaces its own figures and leaves the others alone.
 """
 
 from __future__ import annotations
@@ -88,14 +88,14 @@ def text(run: Run, seconds: float) -> str:
     return "\n".join([*lines, *run.bad, closing])
 
 
-def in_docs(run: Run) -> str:
-    """The block of a run for the docs."""
+def in_docs(run: Run, role: str) -> str:
+    """The block of one role of a run for the docs."""
     facts = "; ".join(f"{name} {value}" for name, value in run.facts.items())
     lines = [
-        f"<!-- figures: {run.on} -->",
-        f"### On {run.on}",
+        f"<!-- figures: {_place(run, role)} -->",
+        f"### As {_place(run, role)}",
         "",
-        *_table(run),
+        *_table(run.verdicts[role]),
         "",
         f"By `{run.command}` on {run.began}: {facts}.",
         "<!-- end of figures -->",
@@ -104,30 +104,36 @@ def in_docs(run: Run) -> str:
     return "\n".join(lines)
 
 
-def _table(run: Run) -> Iterator[str]:
-    yield f"| cases | about | {' | '.join(f'as {role}' for role in run.verdicts)} |"
-    yield "|---|---|" + "---|" * len(run.verdicts)
+def _place(run: Run, role: str) -> str:
+    return f"{role}, on {run.on}"
+
+
+def _table(verdicts: Mapping[str, str]) -> Iterator[str]:
+    yield "| cases | about | ended as |"
+    yield "|---|---|---|"
     for group, about in GROUPS.items():
-        counts = [_shown(_counts(run.verdicts[role], group)) for role in run.verdicts]
-        yield f"| {group}.* | {about} | {' | '.join(counts)} |"
-    yield f"| all | | {' | '.join(_shown(_counts(run.verdicts[role])) for role in run.verdicts)} |"
+        yield f"| {group}.* | {about} | {_shown(_counts(verdicts, group))} |"
+    yield f"| all | | {_shown(_counts(verdicts))} |"
 
 
 def blocks(content: str) -> dict[str, str]:
-    """The blocks that stand in the docs, by what they were run on."""
+    """The blocks that stand in the docs, by what they were run on, as in "client, on asyncio"."""
     return {block[1]: block[0] for block in _BLOCK.finditer(content)}
 
 
 def write_docs(run: Run, path: Path) -> None:
-    """Put the block of a run into the docs, in the place of the same loop's and lane's, or last.
+    """Put the blocks of a run into the docs, each in the place of the same role's, loop's and
+    lane's, or last.
 
     Raises ValueError if there is no block at all to put it beside.
     """
-    content = path.read_text(encoding="utf-8")
-    found = list(_BLOCK.finditer(content))
-    if not found:
-        raise ValueError(f"expected a block `<!-- figures: LOOP -->` in {path}, found none")
-    own = next((block for block in found if block[1] == run.on), None)
-    start, end = own.span() if own else (found[-1].end(), found[-1].end())
-    between = "" if own else "\n"
-    path.write_text(content[:start] + between + in_docs(run) + content[end:], encoding="utf-8")
+    for role in run.verdicts:
+        content = path.read_text(encoding="utf-8")
+        found = list(_BLOCK.finditer(content))
+        if not found:
+            raise ValueError(f"expected a block `<!-- figures: ... -->` in {path}, found none")
+        own = next((block for block in found if block[1] == _place(run, role)), None)
+        start, end = own.span() if own else (found[-1].end(), found[-1].end())
+        between = "" if own else "\n"
+        content = content[:start] + between + in_docs(run, role) + content[end:]
+        path.write_text(content, encoding="utf-8")

@@ -34,6 +34,35 @@ async def test_none_is_no_limit_and_0_is_over_at_the_first_wait() -> None:
 
 
 @jumping
+async def test_a_limit_may_have_begun_before_its_block() -> None:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await asyncio.sleep(2)
+    with pytest.raises(NetworkTimeout, match=r"^waited 3 s \(the total limit\) for all$"):
+        async with within("total", 3, "for all", since=began):
+            await asyncio.sleep(100)
+    assert loop.time() - began == pytest.approx(3)
+
+
+@jumping
+async def test_a_limit_may_begin_within_its_block() -> None:
+    async def wait() -> None:
+        async with within("read", 3, "for bytes", running=False) as start:
+            await asyncio.sleep(50)
+            start()
+            await asyncio.sleep(100)
+
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with pytest.raises(NetworkTimeout):
+        await wait()
+    assert loop.time() - began == pytest.approx(53)
+    async with within("read", None, "for bytes", running=False) as start:
+        start()
+        await asyncio.sleep(100)
+
+
+@jumping
 async def test_of_two_limits_the_one_that_is_over_is_told() -> None:
     for total, read in ((1, 2), (2, 1)):
         with pytest.raises(NetworkTimeout) as caught:

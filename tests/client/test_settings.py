@@ -60,8 +60,8 @@ def test_headers_and_params_are_a_mapping_or_pairs() -> None:
     given: Any = {"X-A": "1", "x-b": ""}
     settings = ClientSettings(headers=given, params=given)
     assert settings.headers == settings.params == (("X-A", "1"), ("x-b", ""))
-    repeated: Any = [["a", "1"], ("a", "2")]
-    assert ClientSettings(params=repeated).params == (("a", "1"), ("a", "2"))
+    repeated: Any = [["a", "1"], ("a", 2), ("b", None), ("c", [True])]
+    assert ClientSettings(params=repeated).params == (("a", "1"), ("a", "2"), ("c", "true"))
 
 
 def test_everything_is_taken_in_its_own_form() -> None:
@@ -127,6 +127,8 @@ def test_what_cannot_be_used_is_refused_by_name(name: str, value: object, expect
         ("headers", ["ab"]),
         ("params", [("a", "hunter2", "b")]),
         ("params", 1),
+        ("params", "a=hunter2"),
+        ("params", {"a": object()}),
         ("auth", ("hunter2",)),
         ("auth", ("a:b", "hunter2")),
         ("auth", ("a", "hunter2\n")),

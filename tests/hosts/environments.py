@@ -80,6 +80,7 @@ ENVIRONMENTS = (
             "nonebot2[fastapi,quart,httpx,aiohttp,websockets]==2.5.0",
             # Without it FastAPI reads no forms.
             "python-multipart",
+            "nonebug==0.4.4",
             "pytest",
             "pytest-asyncio",
             "hypothesis",

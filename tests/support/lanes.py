@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 
+from nbdriver.client.settings import ClientSettings
 from nbdriver.config import ServerConfig
 from nbdriver.net.context import Context, HTTPLimits
 from nbdriver.net.websocket import WebSocketLimits
@@ -24,7 +25,7 @@ SETTING = "NBDRIVER_FAST_LANE"
 def take_lane(lane: str) -> None:
     """Make that lane the default of this process, and of those that it starts."""
     fast = lane == "fast"
-    for each in (HTTPLimits, WebSocketLimits, ServerConfig, Exchange, Session):
+    for each in (HTTPLimits, WebSocketLimits, ServerConfig, ClientSettings, Exchange, Session):
         _change_defaults(each, fast_lane=fast)
     _change_defaults(Context, http=HTTPLimits(), websocket=WebSocketLimits())
     os.environ[SETTING] = str(fast).lower()

@@ -18,19 +18,21 @@ from nonebot.drivers import ASGIMixin, HTTPServerSetup, WebSocketServerSetup
 from nonebot.drivers import Driver as NoneBotDriver
 
 from ... import logs
+from ...addresses import hosts_of
 from ...asgi import ASGIApplication
 from ...config import ServerConfig, log_level_number
 from ...keywords import understand
 from ...net.program import run
 from ...net.server import Server
 from ..logs import attach
+from .clients import Mixin
 from .server import NoneBotApplication
 
 __all__ = ["Driver"]
 
 
-class Driver(NoneBotDriver, ASGIMixin):
-    """A NoneBot driver with a server of its own.
+class Driver(Mixin, NoneBotDriver, ASGIMixin):
+    """A NoneBot driver with a server and clients of its own.
 
     `NBDRIVER_*` settings come from NoneBot's `.env` files and from the process environment, which
     wins; host, port and log level are NoneBot's.
@@ -51,6 +53,7 @@ class Driver(NoneBotDriver, ASGIMixin):
         given = {name: place for name, place in places.items() if place is not None}
         config = ServerConfig.from_config(self.config, os.environ, **settings, **given)
         self._server_config = config
+        self._application.called(_authority(config))
         self._asgi = ASGIApplication(self._application, config)
 
     @property
@@ -119,3 +122,10 @@ class Driver(NoneBotDriver, ASGIMixin):
         code = run(self._application, self._server_config, ready)
         if code:
             sys.exit(code)
+
+
+def _authority(config: ServerConfig) -> str:
+    """The first host and its port, as far as they are known before the server listens."""
+    host = hosts_of(config.host)[0]
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{config.port}" if config.port else host

@@ -76,12 +76,11 @@ class Request(NoneBotRequest):
         return value
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """As `copy` and `pickle` ask for it: what a NoneBot Request of the same content says."""
-        plain = NoneBotRequest.__new__(NoneBotRequest)
-        plain.__dict__.update({name: getattr(self, name) for name in _MAKERS} | vars(self))
+        """As `copy` and `pickle` ask for it: a plain Request, with all there is."""
+        state = {name: getattr(self, name) for name in _MAKERS} | vars(self)
         for name in ("_received", "_site", "_form"):
-            delattr(plain, name)
-        return plain.__reduce_ex__(protocol)
+            del state[name]
+        return NoneBotRequest.__new__, (NoneBotRequest,), state
 
 
 def _make_url(request: Request) -> URL:

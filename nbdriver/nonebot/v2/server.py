@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
@@ -37,7 +38,7 @@ _NO_ROUTE = "expected the path of an adapter or a plugin"
 
 
 class NoneBotApplication(abc.Application):
-    """Serves what a driver's adapters and plugins have set up; `authority` is host and port."""
+    """Serves what a driver's adapters and plugins have set up."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
@@ -45,9 +46,9 @@ class NoneBotApplication(abc.Application):
         self._straight: dict[tuple[str, str], Handler] = {}
         """Handlers by methods and targets, of those that need no second look."""
         self._serving = False
-        self.name("localhost")
+        self.called("localhost")
 
-    def name(self, authority: str) -> None:
+    def called(self, authority: str) -> None:
         """Set host and port for the URL of a request that does not name them."""
         self._http = Site(authority, websocket=False)
         self._websocket = Site(authority, websocket=True)
@@ -122,7 +123,7 @@ class NoneBotApplication(abc.Application):
             handlers = self._routes.at(other)
             if handlers and method in ("GET", "HEAD"):
                 # What is shown at a path may name what stands beside it.
-                return _redirect(request, other)
+                return _redirect(request, other, self._http)
         handler = handlers.get(method)
         if handler is None and method == "HEAD":
             handler = handlers.get("GET")
@@ -159,12 +160,11 @@ def _other_path(path: str) -> str:
     return path.rstrip("/") if path.endswith("/") else f"{path}/"
 
 
-def _redirect(request: ReceivedRequest, path: str) -> Response:
+def _redirect(request: ReceivedRequest, path: str, site: Site) -> Response:
+    """To the same at another path; in full, as `//host` at its beginning would be a host."""
     query = f"?{request.query_string}" if request.query_string else ""
-    # In full: a path that begins with two slashes would be another host.
-    host = request.headers.get("host")
-    place = f"{request.scheme}://{host}" if host else ""
-    return Response(307, headers=[("Location", f"{place}{quote(path)}{query}")])
+    there = Request(replace(request, target=f"{quote(path)}{query}"), site)
+    return Response(307, headers=[("Location", str(there.url))])
 
 
 def _no_handler(request: ReceivedRequest, handlers: dict[str | None, Handler]) -> HTTPError:
@@ -173,7 +173,6 @@ def _no_handler(request: ReceivedRequest, handlers: dict[str | None, Handler]) -
     if "GET" in methods and "HEAD" not in methods:
         methods.append("HEAD")
     if not handlers:
-        logger.warning("%s: nobody serves that path", request)
         return HTTPError(404, _NO_ROUTE)
     if None in handlers and request.method in ("GET", "HEAD"):
         # RFC 9110, 15.5.22
@@ -185,7 +184,6 @@ def _no_handler(request: ReceivedRequest, handlers: dict[str | None, Handler]) -
 
 def _no_websocket(request: ReceivedRequest, handlers: dict[str | None, Handler]) -> HTTPError:
     if not handlers:
-        logger.warning("WebSocket %s: nobody serves that path", request)
         return HTTPError(404, _NO_ROUTE)
     allowed = ", ".join(method for method in handlers if method is not None)
     reason = f"expected {allowed}, this is no WebSocket path"

@@ -14,17 +14,20 @@ __all__ = ["WebSocket"]
 
 
 class WebSocket(NoneBotWebSocket):
-    """A connection that a platform has opened.
+    """A connection between a platform and the bot.
 
     What receives or sends raises NoneBot's WebSocketClosed, with the peer's code and reason, once
     the connection is gone; and RuntimeError before `accept`.
     """
 
-    def __init__(self, websocket: WebSocketConnection, request: Request) -> None:
+    def __init__(
+        self, websocket: WebSocketConnection, request: Request, *, accepted: bool = False
+    ) -> None:
+        """`accepted` is whether the opening handshake is over, as it is for a client's."""
         super().__init__(request=request)
         self.websocket = websocket
         """The connection itself, for what NoneBot's contract has not: `ping`, `abort`."""
-        self._accepted = False
+        self._accepted = accepted
         self._over = False
         """Whether we have closed it, or were told that it is closed."""
 
@@ -64,17 +67,17 @@ class WebSocket(NoneBotWebSocket):
 
     async def receive_text(self) -> str:
         """The next message. Raises TypeError if it is not text."""
-        message = await self.receive()
-        if not isinstance(message, str):
-            raise TypeError("WebSocket received unexpected frame type: expected text, got bytes")
-        return message
+        try:
+            return await self.websocket.receive_text()
+        except WebSocketClosed as error:
+            raise self._ended(error) from None
 
     async def receive_bytes(self) -> bytes:
         """The next message. Raises TypeError if it is text."""
-        message = await self.receive()
-        if not isinstance(message, bytes):
-            raise TypeError("WebSocket received unexpected frame type: expected bytes, got text")
-        return message
+        try:
+            return await self.websocket.receive_bytes()
+        except WebSocketClosed as error:
+            raise self._ended(error) from None
 
     async def send(self, data: str | bytes) -> None:
         """Send a message, and wait while the peer is slow to read."""
@@ -90,8 +93,8 @@ class WebSocket(NoneBotWebSocket):
         await self.send(data)
 
     async def send_bytes(self, data: bytes) -> None:
-        """Send a binary message."""
-        await self.send(bytes(memoryview(data)))
+        """Send a binary message, of whatever holds bytes."""
+        await self.send(data if isinstance(data, bytes) else bytes(memoryview(data)))
 
     def _ended(self, error: WebSocketClosed) -> NoneBotWebSocketClosed:
         self._over = True
