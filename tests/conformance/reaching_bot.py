@@ -72,9 +72,13 @@ async def ask_and_stop() -> None:
         else:
             writer.close()
             break
-    sys.stdout.write(f"MARK {json.dumps(await ask())}\n")
-    sys.stdout.flush()
-    os.kill(os.getpid(), signal.SIGINT)
+    found: dict[str, object] = {}
+    try:
+        found = await ask()
+    finally:
+        sys.stdout.write(f"MARK {json.dumps(found)}\n")
+        sys.stdout.flush()
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 if isinstance(driver, ASGIMixin):
