@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from proxies.forwarding import FORWARDING, Forwarding, Server, running, server
+from proxies.forwarding import FORWARDING, Forwarding, running
 from support.certificates import client_context
 from support.leaks import nothing_left
+from support.say_again import Server, server
 
 from nbdriver.client import Client, Timeouts
 from nbdriver.errors import ConnectError
@@ -84,7 +85,7 @@ async def test_messages_go_both_ways_by_websocket(
         client.websocket(there.url(scheme)) as websocket,
     ):
         for message in ("hello", "大" * 100_000, "bye"):
-            await websocket.send_text(message)
+            await websocket.send(message)
             assert await websocket.receive_text() == message
 
 
