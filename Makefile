@@ -16,16 +16,18 @@ python := $(VENV)/bin/python
 bench_python := $(BENCH_VENV)/bin/python
 fuzz_python := $(FUZZ_VENV)/bin/python
 a10_python := .venv-nonebot-a10/bin/python
+todays_python := .venv-nonebot-2.5/bin/python
+drivers_python := .venv-nonebot-2.5-drivers/bin/python
 coverage := $(python) -m coverage
 # NoneBot is not beside our tests, so what imports it is measured and typed where it is: by `make hosts`.
 guests := nbdriver/nonebot
-guest_modules := $(subst /,.,$(patsubst %.py,%,$(patsubst %/__init__.py,%,$(wildcard $(guests)/*.py))))
+modules = $(addprefix --module ,$(subst /,.,$(patsubst %.py,%,$(patsubst %/__init__.py,%,$(1)))))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # Targets share environments, and pip does not share.
 .NOTPARALLEL:
-.PHONY: help run test lint types coverage check format stress fuzz bench bench-quick bench-check hosts proxies autobahn
+.PHONY: help run test lint types coverage check format stress fuzz bench bench-quick bench-check hosts conformance proxies autobahn
 .PHONY: autobahn-full clean
 
 help: ## list these commands
@@ -73,13 +75,20 @@ fuzz: $(FUZZ_VENV)/.fuzz ## look for inputs that break something, for a minute (
 	@PYTHONPATH=tests $(fuzz_python) -m fuzz $(ARGS)
 
 hosts: export COVERAGE_FILE := .coverage-hosts
-hosts: $(VENV)/.test ## run the tests inside NoneBot 2.0.0a10, in environments of their own
+hosts: $(VENV)/.test ## run the tests inside NoneBot 2.0.0a10 and 2.3 to 2.5, in environments of their own
 	@$(python) tests/hosts/environments.py
 	@$(coverage) erase
 	@$(coverage) run -m pytest tests/hosts $(ARGS)
+	@$(drivers_python) -m coverage run -m pytest -p no:nonebug $(wildcard tests/guests tests/conformance) $(ARGS)
 	@$(coverage) combine --quiet
 	@$(coverage) report --include '$(guests)/*'
-	@$(python) -m mypy --python-executable $(a10_python) $(addprefix --module ,$(guest_modules))
+	@$(python) -m mypy --python-executable $(a10_python) $(call modules,$(guests)/logs.py $(guests)/v2_0_0a10.py)
+	@$(python) -m mypy --python-executable $(todays_python) \
+		$(call modules,$(filter-out %/v2_0_0a10.py,$(wildcard $(guests)/*.py $(guests)/v2/*.py)))
+
+conformance: $(VENV)/.test ## run NoneBot's own drivers and ours through the same tests (part of hosts)
+	@$(python) tests/hosts/environments.py
+	@$(drivers_python) -m pytest -p no:nonebug tests/conformance $(ARGS)
 
 proxies: $(VENV)/.test ## run the tests behind a real nginx and a real HAProxy (Debian: nginx, haproxy)
 	@$(python) -m pytest tests/proxies $(ARGS)
@@ -105,7 +114,7 @@ ifdef PYTHON
 version_of = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 ifneq ($(wildcard $(python)),)
 ifneq ($(call version_of,$(PYTHON)),$(call version_of,$(python)))
-run test lint types coverage check stress hosts proxies autobahn autobahn-full bench-check: other-python
+run test lint types coverage check stress hosts conformance proxies autobahn autobahn-full bench-check: other-python
 other-python:
 	@echo "$(VENV) has Python $(call version_of,$(python)), and PYTHON is $(call version_of,$(PYTHON)): say VENV=.venv-$(call version_of,$(PYTHON)) too, or make clean" >&2; exit 1
 endif

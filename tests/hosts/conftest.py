@@ -6,7 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from hosts.hosting import HOSTS, OURS, TOKEN, BotProcess, Host, PlatformAPI, serve_platform_api
+from hosts.hosting import (
+    HOSTS,
+    LATER,
+    OURS,
+    TOKEN,
+    BotProcess,
+    Host,
+    PlatformAPI,
+    serve_platform_api,
+)
 
 #: NoneBot knows the address of a bot's API by the bot's id, so that the ids are fixed beforehand.
 SELF_IDS = [str(number) for number in range(10_001, 10_201)]
@@ -19,7 +28,7 @@ _running = [host for host in HOSTS if not host.missing]
 
 def pytest_configure() -> None:
     """See that what can be there is there."""
-    for host in _running:
+    for host in (*_running, *LATER):
         if not host.environment.interpreter.exists():
             raise pytest.UsageError(
                 f"expected {host.environment.interpreter}, found nothing: these tests are run by"

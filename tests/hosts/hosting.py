@@ -60,6 +60,13 @@ FASTAPI = Host(
 )
 HOSTS = (OURS, FASTAPI)
 
+LATER = tuple(
+    Host(name, "nbdriver.nonebot", _ENVIRONMENTS[name], "Listening on http://")
+    for name in ("nonebot-2.5", "nonebot-2.4", "nonebot-2.3")
+)
+"""Our driver inside NoneBot 2.x."""
+TODAYS = LATER[0]
+
 
 class BotProcess:
     """A bot that runs: a context manager, which ends it if the test has not.
@@ -87,7 +94,7 @@ class BotProcess:
         self._process = subprocess.Popen(
             [host.environment.interpreter, program],
             cwd=directory,
-            env={**_inherited(), **environ},
+            env={**inherited(), **environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -171,11 +178,13 @@ class BotProcess:
         return code
 
 
-def run_inside(directory: Path, program: str, **settings: object) -> BotProcess:
+def run_inside(
+    directory: Path, program: str, *, host: Host = OURS, **settings: object
+) -> BotProcess:
     """Run a program inside NoneBot on our driver until it ends by itself, with success."""
     path = directory / "program.py"
     path.write_text(program, encoding="utf-8")
-    with BotProcess(OURS, directory, settings, program=path) as bot:
+    with BotProcess(host, directory, settings, program=path) as bot:
         assert bot.wait() == 0, bot.output
     return bot
 
@@ -195,13 +204,13 @@ def _write_settings(directory: Path, settings: Mapping[str, object]) -> None:
     (directory / ".env.prod").write_text(text, encoding="utf-8")
 
 
-def _inherited() -> dict[str, str]:
+def inherited() -> dict[str, str]:
     """Nothing of this process that a bot might take for a setting; no proxies either."""
     kept = ("PATH", "HOME", "SYSTEMROOT", "TMPDIR")
-    inherited = {
+    values = {
         key: value for key, value in os.environ.items() if key in kept or key.startswith("COV")
     }
-    return {**inherited, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
+    return {**values, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
 
 
 # The platform's side.

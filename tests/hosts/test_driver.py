@@ -129,7 +129,7 @@ def test_run_takes_what_nonebots_own_driver_takes_and_warns_of_a_missing_reload(
     assert "[DEBUG] nbdriver | Adapters" not in bot.output
 
 
-# Other names, other eras.
+# Other names.
 
 
 def test_a_copy_under_another_name_works_inside_nonebot(tmp_path: Path) -> None:
@@ -140,25 +140,3 @@ def test_a_copy_under_another_name_works_inside_nonebot(tmp_path: Path) -> None:
         assert post(bot, "/cqhttp/", {}, {"X-Self-ID": "1"}).status_code == 204
         assert bot.stop() == 0
     assert "nbdriver" not in bot.output
-
-
-LATER = '''
-class Driver:
-    """As NoneBot 2.x has it: adapters set up routes with it."""
-
-class ForwardDriver(Driver): ...
-class ReverseDriver(Driver): ...
-'''
-
-
-def test_in_a_nonebot_of_another_era_it_says_which_one_it_serves(tmp_path: Path) -> None:
-    (tmp_path / "nonebot").mkdir()
-    (tmp_path / "nonebot" / "__init__.py").touch()
-    (tmp_path / "nonebot" / "drivers.py").write_text(LATER, encoding="utf-8")
-    program = tmp_path / "program.py"
-    program.write_text("import nbdriver.nonebot", encoding="utf-8")
-    environ = {"PYTHONPATH": str(tmp_path)}
-    with BotProcess(OURS, tmp_path, program=program, environ=environ) as bot:
-        assert bot.wait() == 1
-    assert bot.lines[-1].startswith("ImportError: expected NoneBot 2.0.0a10, got a NoneBot of an")
-    assert "NoneBot 2.x will be served by a later release" in bot.lines[-1]
