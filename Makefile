@@ -27,7 +27,7 @@ modules = $(addprefix --module ,$(subst /,.,$(patsubst %.py,%,$(patsubst %/__ini
 .DELETE_ON_ERROR:
 # Targets share environments, and pip does not share.
 .NOTPARALLEL:
-.PHONY: help run test lint types coverage check format stress fuzz bench bench-quick bench-check hosts proxies autobahn
+.PHONY: help run test lint types coverage check format stress fuzz bench bench-quick bench-check hosts conformance proxies autobahn
 .PHONY: autobahn-full clean
 
 help: ## list these commands
@@ -86,6 +86,10 @@ hosts: $(VENV)/.test ## run the tests inside NoneBot 2.0.0a10 and 2.3 to 2.5, in
 	@$(python) -m mypy --python-executable $(todays_python) \
 		$(call modules,$(filter-out %/v2_0_0a10.py,$(wildcard $(guests)/*.py $(guests)/v2/*.py)))
 
+conformance: $(VENV)/.test ## run NoneBot's own drivers and ours through the same tests (part of hosts)
+	@$(python) tests/hosts/environments.py
+	@$(drivers_python) -m pytest -p no:nonebug tests/conformance $(ARGS)
+
 proxies: $(VENV)/.test ## run the tests behind a real nginx and a real HAProxy (Debian: nginx, haproxy)
 	@$(python) -m pytest tests/proxies $(ARGS)
 
@@ -110,7 +114,7 @@ ifdef PYTHON
 version_of = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 ifneq ($(wildcard $(python)),)
 ifneq ($(call version_of,$(PYTHON)),$(call version_of,$(python)))
-run test lint types coverage check stress hosts proxies autobahn autobahn-full bench-check: other-python
+run test lint types coverage check stress hosts conformance proxies autobahn autobahn-full bench-check: other-python
 other-python:
 	@echo "$(VENV) has Python $(call version_of,$(python)), and PYTHON is $(call version_of,$(PYTHON)): say VENV=.venv-$(call version_of,$(PYTHON)) too, or make clean" >&2; exit 1
 endif

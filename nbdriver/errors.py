@@ -152,7 +152,9 @@ class UpgradeRefused(NetworkError):
         self.body = body
 
     def __str__(self) -> str:
-        return f"expected 101 Switching Protocols, got {self.status_code} {self.reason}".rstrip()
+        # The reason may hold what no terminal should see.
+        reason = ascii(self.reason)[1:-1]
+        return f"expected 101 Switching Protocols, got {self.status_code} {reason}".rstrip()
 
 
 class InvalidURL(DriverError, ValueError):

@@ -122,6 +122,9 @@ class Connection:
         ):
             pieces.append(piece)
         self._greedy = len(pieces) == _SHARE
+        if self._exchange.complete:
+            # Reading may have paused; what comes now was not asked for, and has to be seen.
+            self.channel.rest()
         return b"".join(pieces)
 
     async def _more(self, what: str) -> None:
@@ -201,6 +204,11 @@ class Connection:
     def answered(self) -> bool:
         """Whether anything has come in answer to the last request."""
         return self._exchange.begun or bool(self.channel.buffer)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the answer to the last request has come."""
+        return self._exchange.complete
 
     @property
     def reusable(self) -> bool:

@@ -6,11 +6,14 @@ at whose other end the server of the URL is, or an HTTP proxy that forwards requ
 
 from __future__ import annotations
 
+from ..errors import ConnectError
 from ..net import outgoing
 from ..net.channel import Channel
 from ..net.clock import Clock
+from .proxies import Proxy
 from .routes import Route
 from .settings import ClientSettings
+from .tunnels import connect_through
 
 __all__ = ["Connector"]
 
@@ -37,10 +40,23 @@ class Connector:
         origin = route.origin
         if route.unix is not None:
             await outgoing.open_unix(channel, route.unix)
+        elif route.proxy is not None:
+            await self._open_proxy(channel, route.proxy)
+            if route.forwards:
+                return
+            await connect_through(channel, route.proxy, origin)
         else:
             await outgoing.open_tcp(channel, origin.host, origin.port)
         if origin.scheme == "https":
             await self._secure(channel, origin.host)
 
+    async def _open_proxy(self, channel: Channel, proxy: Proxy) -> None:
+        try:
+            await outgoing.open_tcp(channel, proxy.host, proxy.port)
+            if proxy.scheme == "https":
+                await self._secure(channel, proxy.host)
+        except ConnectError as error:
+            raise ConnectError(f"no way to the proxy {proxy}: {error}") from error
+
     async def _secure(self, channel: Channel, host: str) -> None:
-        await outgoing.secure(channel, self._tls or outgoing.default_tls(), host)
+        await outgoing.secure(channel, self._tls or await outgoing.default_tls(), host)

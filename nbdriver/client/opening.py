@@ -63,8 +63,10 @@ def ask(
 
     `host` has its port with it, if not the usual one; a Host among the `headers` has its place.
     Raises ValueError for subprotocols that are no tokens, or not all different, and for headers
-    that may not be added.
+    that may not be added; TypeError for a text in the place of subprotocols.
     """
+    if isinstance(subprotocols, str):
+        raise TypeError(f"expected a list of subprotocols, got the text {subprotocols!r}")
     added = check_headers(headers)
     opening = new_opening(subprotocols, None if deflate is None else extensions.offer(deflate))
     host = next((value for name, value in added if name.lower() == "host"), host)

@@ -209,7 +209,7 @@ def _exceptions(text: str) -> Iterator[_Exception]:
             continue
         port = None if match["port"] is None else int(match["port"])
         # A name stands for those under it too, whether or not it is written so.
-        name = match["host"].removeprefix("*").lstrip(".")
+        name = match["host"].removeprefix("*.").removeprefix(".")
         with suppress(InvalidURL):
             host = URL.parse(f"http://{name}").host
             yield (

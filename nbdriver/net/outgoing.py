@@ -12,7 +12,7 @@ import ipaddress
 import os
 import socket
 import ssl
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import chain, zip_longest
 from typing import Any
@@ -26,17 +26,34 @@ __all__ = ["default_tls", "open_tcp", "open_unix", "secure"]
 _ATTEMPT_DELAY = 0.25
 #: Seconds that asyncio itself gives a handshake: more than anybody waits, since limits are ours.
 _HANDSHAKE = 86_400.0
+#: What we speak over TLS (RFC 7301, 6).
+_HTTP = "http/1.1"
+#: Seconds between two tries at a Unix socket whose backlog is full; nothing tells when it is not.
+_PAUSE = 0.05
+
+#: What OpenSSL's reasons mean that say it least.
+_OF_TLS = {
+    "WRONG_VERSION_NUMBER": "what came is no TLS (is it http, not https?)",
+    "UNEXPECTED_EOF_WHILE_READING": "the connection ended in the handshake",
+}
 
 _Address = tuple[socket.AddressFamily, Any]
 """What a socket is made for, and what it is connected to."""
 
 
 @lru_cache(1)
-def default_tls() -> ssl.SSLContext:
-    """TLS with the system's trust store, read once, when it is first needed: that takes a while."""
+def _trust_store() -> ssl.SSLContext:
+    """TLS with the system's trust store, as it is when it is first needed."""
     context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([_HTTP])
     return context
+
+
+async def default_tls() -> ssl.SSLContext:
+    """TLS with the system's trust store, which is read once: that takes 50 ms, so in a thread."""
+    if not _trust_store.cache_info().currsize:
+        await asyncio.to_thread(_trust_store)
+    return _trust_store()
 
 
 async def open_tcp(channel: Channel, host: str, port: int) -> None:
@@ -46,14 +63,24 @@ async def open_tcp(channel: Channel, host: str, port: int) -> None:
     """
     addresses = _interleaved(await _resolve(host, port))
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    await _attach(channel, await _first(addresses, shown), shown)
+    await _attach(channel, await _first(addresses, shown))
 
 
 async def open_unix(channel: Channel, path: str) -> None:
-    """Connect `channel` to a Unix socket. Raises ConnectError."""
+    """Connect `channel` to a Unix socket: a path, or `@` and a name (unix(7)).
+
+    Raises ConnectError.
+    """
     if not hasattr(socket, "AF_UNIX"):
         raise ConnectError(f"expected a system with Unix sockets for {path}, this one has none")
-    await _attach(channel, await _first([(socket.AF_UNIX, path)], path), path)
+    address = path.replace("@", "\0", 1) if path.startswith("@") else path
+    try:
+        connected = await _connect_unix(address)
+    except OSError as error:
+        raise ConnectError(
+            f"expected a connection to unix:{path}, got none: {_words(error)}"
+        ) from error
+    await _attach(channel, connected)
 
 
 async def secure(channel: Channel, context: ssl.SSLContext, host: str) -> None:
@@ -63,42 +90,54 @@ async def secure(channel: Channel, context: ssl.SSLContext, host: str) -> None:
     that the way is free. Over TLS already, it is TLS inside of it. Raises ConnectError, and then
     the channel is of no use any more.
     """
-    name = host.rstrip(".")
+    # A dot at the end is the name system's; certificates have none (RFC 6066, 3). A zone is ours.
+    name = host.rstrip(".").partition("%")[0]
     try:
+        # asyncio would tell the event loop of a name that no certificate can have.
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
         await channel.stream.start_tls(context, name, _HANDSHAKE)
     except ssl.SSLCertVerificationError as error:
         raise ConnectError(
             f"expected a certificate that proves to be {name}, got one that does not:"
-            f" {error.verify_message}"
+            f" {error.verify_message.rstrip('.')}{_hint(context)}"
         ) from error
     except ssl.SSLError as error:
-        said = (error.reason or str(error)).replace("_", " ").lower()
+        said = _OF_TLS.get(error.reason) or (error.reason or str(error)).replace("_", " ").lower()
         raise ConnectError(f"expected TLS from {name}, got none: {said}") from error
     except OSError as error:
         raise ConnectError(
             f"expected TLS from {name}, but the connection was lost in the handshake"
         ) from error
     except ValueError as error:
-        # A name that no certificate can have, as one label of more than 63 characters.
+        # One label of more than 63 characters, for example.
         raise ConnectError(f"expected a host that TLS can ask for, got {name!r}: {error}") from None
+    chosen = channel.info("ssl_object").selected_alpn_protocol()
+    if chosen not in (None, _HTTP):
+        channel.abort()
+        raise ConnectError(
+            f"expected {_HTTP} from {name}, got {chosen}: the TLS context offers more than that"
+        )
+
+
+def _hint(context: ssl.SSLContext) -> str:
+    """What to do about a certificate that nobody vouches for, where there is nobody."""
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile or paths.capath or context.get_ca_certs():
+        return ""
+    return (
+        " (this system has no trusted certificates: install ca-certificates, or set SSL_CERT_FILE)"
+    )
 
 
 async def _resolve(host: str, port: int) -> list[_Address]:
     """The addresses of a host. Raises ConnectError."""
+    wanted: dict[str, Any] = {"type": socket.SOCK_STREAM, "proto": socket.IPPROTO_TCP}
     try:
-        literal = ipaddress.ip_address(host)
-    except ValueError:
-        pass
-    else:
-        # Without the thread in which names are looked up; a zone has to be.
-        if isinstance(literal, ipaddress.IPv4Address):
-            return [(socket.AF_INET, (host, port))]
-        if literal.scope_id is None:
-            return [(socket.AF_INET6, (host, port))]
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-        )
+        if _is_literal(host):
+            # Needs no thread in which names are looked up; and uvloop would lose a zone.
+            found = socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST, **wanted)
+        else:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, **wanted)
     except (OSError, UnicodeError) as error:
         raise ConnectError(f"expected a name with an address, got {host}: {_words(error)}") from (
             error
@@ -106,10 +145,18 @@ async def _resolve(host: str, port: int) -> list[_Address]:
     return [(family, address) for family, _, _, _, address in found]
 
 
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _interleaved(addresses: Iterable[_Address]) -> list[_Address]:
     """One of each family in turn, the system's first choice first (RFC 8305, 4)."""
     families: dict[socket.AddressFamily, list[_Address]] = {}
-    for address in addresses:
+    for address in dict.fromkeys(addresses):
         families.setdefault(address[0], []).append(address)
     rounds = zip_longest(*families.values())
     return [address for address in chain.from_iterable(rounds) if address is not None]
@@ -138,19 +185,13 @@ async def _first(addresses: Iterable[_Address], shown: str) -> socket.socket:
                 address = attempts.pop(attempt)
                 if (error := attempt.exception()) is None:
                     return attempt.result()
-                errors.append(f"{_place(address)}: {_words(error)}")
+                errors.append(f"{address[1][0]}: {_words(error)}")
     finally:
-        await _call_off(attempts)
+        # Not waited for, since that could be cancelled as well, and what was won be lost.
+        for attempt in attempts:
+            attempt.cancel()
+            attempt.add_done_callback(_close)
     raise ConnectError(f"expected a connection to {shown}, got none ({'; '.join(errors)})")
-
-
-async def _call_off(attempts: Collection[asyncio.Task[socket.socket]]) -> None:
-    """End the attempts that are not needed, and close what has come of them."""
-    for attempt in attempts:
-        attempt.cancel()
-        attempt.add_done_callback(_close)
-    if attempts:
-        await asyncio.wait(attempts)
 
 
 def _close(attempt: asyncio.Task[socket.socket]) -> None:
@@ -170,22 +211,31 @@ async def _connect(family: socket.AddressFamily, address: Any) -> socket.socket:
     return connected
 
 
-async def _attach(channel: Channel, connected: socket.socket, shown: str) -> None:
-    """Give a connected socket to a channel, which closes it from then on."""
-    loop = asyncio.get_running_loop()
+async def _connect_unix(address: str) -> socket.socket:
+    """A connected socket. Raises OSError.
+
+    To connect it never takes time, but it can fail for now, which `sock_connect` takes for the
+    beginning of a connection.
+    """
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        await loop.create_connection(lambda: channel.stream, sock=connected)
-    except OSError as error:
-        connected.close()
-        raise ConnectError(f"expected a connection to {shown}: {_words(error)}") from error
-    except asyncio.CancelledError:
+        connected.setblocking(False)
+        while True:
+            try:
+                connected.connect(address)
+            except BlockingIOError:
+                await asyncio.sleep(_PAUSE)
+            else:
+                return connected
+    except BaseException:
         connected.close()
         raise
 
 
-def _place(address: _Address) -> str:
-    place = address[1]
-    return place if isinstance(place, str) else str(place[0])
+async def _attach(channel: Channel, connected: socket.socket) -> None:
+    """Give a connected socket to a channel, whose transport closes it, here too if cancelled."""
+    loop = asyncio.get_running_loop()
+    await loop.create_connection(lambda: channel.stream, sock=connected)
 
 
 def _words(error: BaseException) -> str:

@@ -102,6 +102,7 @@ class Stream(asyncio.Protocol):
         "_read",
         "_receiver",
         "_state",
+        "_tls",
         "_transport",
         "_written",
         "full",
@@ -127,6 +128,8 @@ class Stream(asyncio.Protocol):
         self._peername = peername
         self._state = _State.LOST
         self._paused = False
+        self._tls = False
+        """Whether `start_tls` was called: what the transport tells is then TLS's word."""
         self.full: asyncio.Event | None = None
         """While the write buffer is full, and `drain` waits: what is set when it no longer is."""
         self._written = 0
@@ -158,7 +161,7 @@ class Stream(asyncio.Protocol):
             self._end()
         # asyncio has no half-closed connection over TLS: it ends one at the peer's goodbye, and an
         # answer that is not written by then is lost.
-        return self.info("ssl_object") is None
+        return not self._tls and self.info("ssl_object") is None
 
     def pause_writing(self) -> None:
         """The write buffer is full (asyncio.BaseProtocol): from now on the peer has to read."""
@@ -174,7 +177,9 @@ class Stream(asyncio.Protocol):
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone (asyncio.BaseProtocol)."""
+        """The connection is gone (asyncio.BaseProtocol); only the first time counts."""
+        if self._state is _State.LOST:
+            return
         self._state = _State.LOST
         self._deadline.cancel()
         self._wake()
@@ -231,9 +236,13 @@ class Stream(asyncio.Protocol):
     ) -> None:
         """Go on over TLS, as a client (`asyncio.loop.start_tls`).
 
-        To be called while nothing waits to be read or sent. Raises OSError, ssl.SSLError,
-        ValueError; then, and if it is cancelled, the connection ends.
+        To be called while nothing waits to be read or sent; on a connection over TLS, it is TLS
+        inside of TLS. Raises OSError, of which ssl.SSLError is one. Then, and if it is cancelled,
+        the connection is lost, and `lost` was called.
         """
+        if self._state is not _State.OPEN or self._transport.is_closing():
+            raise ConnectionResetError("the connection had ended before the handshake")
+        self._tls = True
         try:
             transport = await asyncio.get_running_loop().start_tls(
                 self._transport,
@@ -242,13 +251,16 @@ class Stream(asyncio.Protocol):
                 server_hostname=server_hostname,
                 ssl_handshake_timeout=handshake_timeout,
             )
+            # asyncio gives None for a connection that was ended by us meanwhile.
+            if transport is None or self._state not in _WRITABLE:
+                raise ConnectionResetError("the connection was lost in the handshake")
         except BaseException:
+            # Of one that ends in a handshake asyncio does not always tell, and uvloop's stays open.
             self._end(now=True)
+            self.connection_lost(None)
             raise
-        if transport is None or self._state is _State.LOST:
-            raise ConnectionResetError("the connection was lost in the handshake")
         self._transport = transport
-        self._transport.set_write_buffer_limits(high=self._limits.write_buffer)
+        transport.set_write_buffer_limits(high=self._limits.write_buffer)
 
     def write(self, data: bytes) -> None:
         """Send `data`, now or as soon as the peer reads; raises ConnectionLost if it cannot be."""

@@ -48,7 +48,7 @@ class WebSocketLimits:
     """Bytes of messages that may wait to be received before reading pauses."""
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
-    close_timeout: float = 10.0
+    close_timeout: float | None = 10.0
     fast_lane: bool = True
     """Whether plain frames are read without wsproto; it changes the speed and nothing else."""
 

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 """What the adapters are tested with, each in an environment of its own in the project's root.
 
-    .venv-adapters-lean      NoneBot with no extras, the adapters of OneBot and Satori, this package:
-                             no server and no client but ours
-    .venv-adapters-more      the same with further adapters; what they would bring of NoneBot's own
-                             drivers is left out
-    .venv-adapters-github    its adapter by itself, since it brings httpx for its REST client
-    .venv-adapters-theirs    all adapters with NoneBot's drivers: FastAPI, httpx, websockets
-    .venv-adapters-satori    a Satori server that the bots connect to
-    .venv-adapters-onebot12  an implementation of OneBot 12 that the bots talk with
-    .venv-adapters-node      Koishi, which is another framework, and GitHub's examples of webhooks
+.venv-adapters-lean      NoneBot with no extras, the adapters of OneBot and Satori, this package:
+                         no server and no client but ours
+.venv-adapters-more      the same with further adapters; what they would bring of NoneBot's own
+                         drivers is left out
+.venv-adapters-github    its adapter by itself, since it brings httpx for its REST client
+.venv-adapters-theirs    all adapters with NoneBot's drivers: FastAPI, httpx, websockets
+.venv-adapters-satori    a Satori server that the bots connect to
+.venv-adapters-onebot12  an implementation of OneBot 12 that the bots talk with
+.venv-adapters-node      Koishi, which is another framework, and GitHub's examples of webhooks
 
-    environments.py          makes what is missing or out of date, tells what stands where
+environments.py          makes what is missing or out of date, tells what stands where
 """
 
 from __future__ import annotations

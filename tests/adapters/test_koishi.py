@@ -25,9 +25,7 @@ pytestmark = pytest.mark.skipif(not NODE.exists(), reason="Koishi needs npm, fou
 
 
 @asynccontextmanager
-async def koishi(
-    folder: Path, port: int | None = None, **config: object
-) -> AsyncIterator[Process]:
+async def koishi(folder: Path, port: int | None = None, **config: object) -> AsyncIterator[Process]:
     """Run Koishi; it listens at its port when it has started."""
     port = port or free_port()
     environ = {"NODE_PATH": str(NODE / "node_modules")}

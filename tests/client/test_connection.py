@@ -115,6 +115,19 @@ async def test_pieces_that_are_there_come_together_and_others_have_their_turn() 
     await finish(connection)
 
 
+@jumping
+async def test_a_connection_whose_reading_has_paused_can_be_used_again() -> None:
+    body = b"x" * 400_000
+    connection = new_connection(Server(OK + b"Content-Length: %d\r\n\r\n" % len(body) + body, FIVE))
+    await connection.send("GET", "/", HOST)
+    assert await read_all(connection) == body
+    assert connection.reusable
+    connection.rest()
+    await connection.send("GET", "/", HOST)
+    assert await read_all(connection) == b"hello"
+    await finish(connection)
+
+
 # Answers that come early.
 
 

@@ -104,6 +104,11 @@ def test_subprotocols_that_are_none_are_a_value_error(subprotocols: list[str]) -
         ask("a", subprotocols=subprotocols)
 
 
+def test_a_text_is_no_list_of_subprotocols() -> None:
+    with pytest.raises(TypeError, match="expected a list of subprotocols, got the text"):
+        ask("a", subprotocols="12.bot")
+
+
 # What an answer means.
 
 

@@ -53,9 +53,7 @@ def test_a_proxy_without_credentials_is_told_none() -> None:
 def test_ways_are_the_same_whatever_is_asked_for_there() -> None:
     proxy = Proxy("http", "proxy.example", 3128, ("me", "secret"))
     assert {to("http://A.example/b?c", HTTP), to("http://a.example:80", HTTP)} == {
-        Route(
-            Origin("http", "a.example", 80), Proxy("http", "proxy.example", 3128, ("me", "secret"))
-        )
+        Route(Origin("http", "a.example", 80), proxy)
     }
     assert to("ws://a/") == to("http://a/")
     assert to("ws://a/", HTTP) != to("http://a/", HTTP)

@@ -9,7 +9,7 @@ from pathlib import Path
 import conformance.authority  # noqa: F401  # before aiohttp is imported: see there
 import pytest
 from conformance.differences import BEHAVIOURS
-from conformance.drivers import HTTP_CLIENTS, SERVERS, WEBSOCKET_CLIENTS, make_client
+from conformance.drivers import DRIVERS, HTTP_CLIENTS, SERVERS, WEBSOCKET_CLIENTS, make_client
 from conformance.serving import SERVER_BOT, Server, host_of
 from hosts.hosting import BotProcess
 from nonebot.drivers import Driver
@@ -39,6 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture, rows in BEHAVIOURS.items()
         for row in rows
         for driver in row.instead
+        if driver in DRIVERS[fixture]
     }
     for item in items:
         if isinstance(item, pytest.Function) and hasattr(item, "callspec"):

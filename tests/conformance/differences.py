@@ -1,13 +1,22 @@
 """Where drivers differ, and so what changes for those who come from another.
 
+`differences.py --write-docs` puts them into docs/nonebot.md.
+
 Each row is a behaviour that a test holds all drivers to, the best that there is among them; the
 test is expected to fail on a driver that stands in the row. So a row cannot be wrong for long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+OURS = "nbdriver.nonebot"
+PAGE = Path(__file__).parents[2] / "docs" / "nonebot.md"
+BLOCK = re.compile(r"(<!-- differences: [^\n]*-->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -235,7 +244,7 @@ SERVER = (
     Behaviour(
         "test_compression_is_agreed_on_if_it_is_asked_for",
         "a server compresses the messages of a WebSocket if the client asks for it",
-        {"nbdriver.nonebot": "only with `NBDRIVER_DEFLATE=true`, since it takes time"},
+        {OURS: "only with `NBDRIVER_DEFLATE=true`, since it takes time"},
     ),
 )
 """Of what a server does."""
@@ -327,7 +336,7 @@ HTTP_CLIENT = (
         {"~httpx": "`ValueError` where `total` is not given"},
     ),
     Behaviour(
-        "test_an_answer_in_time_is_waited_for[read]",
+        "test_what_is_not_given_is_the_default",
         "the fields of `Timeout` that are not given are those of `DEFAULT_TIMEOUT`",
         {"~httpx": "`ValueError` where `total` is not given"},
     ),
@@ -382,16 +391,21 @@ HTTP_CLIENT = (
         {"~httpx": "`UnicodeEncodeError`"},
     ),
     Behaviour(
+        "test_blanks_around_a_headers_value_are_no_part_of_it",
+        'blanks around a header\'s value are left out, as in `f"Bearer {token}"` without a token',
+        {"~httpx": "`LocalProtocolError`"},
+    ),
+    Behaviour(
         "test_a_session_can_speak_http_1_0",
         "a session may speak HTTP/1.0",
-        {"~httpx": "it speaks 1.1", "nbdriver.nonebot": "it speaks 1.1"},
+        {"~httpx": "it speaks 1.1", OURS: "it speaks 1.1"},
     ),
     Behaviour(
         "test_a_session_of_http_2_is_answered",
         "a session may speak HTTP/2",
         {
             "~aiohttp": "`RuntimeError`",
-            "nbdriver.nonebot": "`RuntimeError`; a plain request speaks 1.1, as with `~aiohttp`",
+            OURS: "`RuntimeError`; a plain request speaks 1.1, as with `~aiohttp`",
         },
     ),
 )
@@ -471,9 +485,48 @@ WEBSOCKET_CLIENT = (
 )
 """Of what a WebSocket client does."""
 
-BEHAVIOURS = {
+BEHAVIOURS: Mapping[str, tuple[Behaviour, ...]] = {
     "server_driver": SERVER,
     "http_driver": HTTP_CLIENT,
     "websocket_driver": WEBSOCKET_CLIENT,
 }
 """By the fixture that gives a test the name of its driver."""
+
+TITLES = {
+    "server_driver": "Server",
+    "http_driver": "HTTP client",
+    "websocket_driver": "WebSocket client",
+}
+
+
+def as_markdown() -> str:
+    """The differences as tables, first those in which ours is the one that does less."""
+    lacks = [(row.what, (row.instead[OURS],)) for row in _all() if OURS in row.instead]
+    parts = [_table("other drivers", ["here"], lacks)]
+    for fixture, rows in BEHAVIOURS.items():
+        better = [row for row in rows if OURS not in row.instead]
+        drivers = sorted({driver for row in better for driver in row.instead})
+        cells = [(row.what, tuple(row.instead.get(each, "") for each in drivers)) for row in better]
+        names = [f"`{driver}`" for driver in drivers]
+        parts.append(f"### {TITLES[fixture]}\n\n{_table('here', names, cells)}")
+    return "\n".join(parts)
+
+
+def _all() -> Iterator[Behaviour]:
+    return (row for rows in BEHAVIOURS.values() for row in rows)
+
+
+def _table(first: str, others: list[str], rows: Iterable[tuple[str, tuple[str, ...]]]) -> str:
+    lines = [(first, *others), ("---",) * (1 + len(others)), *((what, *row) for what, row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines).replace("|  |", "| |")
+
+
+def with_tables(page: str) -> str:
+    """The page with the tables in their place."""
+    return BLOCK.sub(lambda match: f"{match[1]}\n{as_markdown()}\n{match[2]}", page)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--write-docs"]:
+        sys.exit("expected --write-docs")
+    PAGE.write_text(with_tables(PAGE.read_text("utf-8")), "utf-8")

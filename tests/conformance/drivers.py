@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from conformance.differences import OURS
 from nonebot.config import Config, Env
 from nonebot.drivers import Driver, Mixin, combine_driver
 from nonebot.drivers.none import Driver as NoneDriver
 from nonebot.utils import resolve_dot_notation
 
-OURS = "nbdriver.nonebot"
-
 SERVERS = ("~fastapi", "~quart", OURS)
-HTTP_CLIENTS = ("~httpx", "~aiohttp")
-WEBSOCKET_CLIENTS = ("~websockets", "~aiohttp")
+HTTP_CLIENTS = ("~httpx", "~aiohttp", OURS)
+WEBSOCKET_CLIENTS = ("~websockets", "~aiohttp", OURS)
+
+#: By the fixture that gives a test the name of its driver.
+DRIVERS = {
+    "server_driver": SERVERS,
+    "http_driver": HTTP_CLIENTS,
+    "websocket_driver": WEBSOCKET_CLIENTS,
+}
 
 _PLACE = "nonebot.drivers."
 

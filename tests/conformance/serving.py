@@ -22,6 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 
 SERVER_BOT = Path(__file__).with_name("server_bot.py")
 LIFE_BOT = Path(__file__).with_name("life_bot.py")
+REACHING_BOT = Path(__file__).with_name("reaching_bot.py")
 
 _ENVIRONMENT = next(each for each in ENVIRONMENTS if each.name == "nonebot-2.5-drivers")
 _numbers = count()

@@ -394,7 +394,7 @@ async def test_to_close_a_session_ends_its_connections(client: HTTPClientMixin) 
 
 
 async def test_requests_run_at_the_same_time(client: HTTPClientMixin) -> None:
-    all_in = asyncio.Barrier(5)
+    all_in = asyncio.Barrier(30)
 
     async def answer(connection: Connection) -> None:
         await connection.head()
@@ -402,12 +402,12 @@ async def test_requests_run_at_the_same_time(client: HTTPClientMixin) -> None:
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     async with serve_bytes(answer) as server, asyncio.timeout(PATIENCE):
-        found = await asyncio.gather(*(get(client, server.base) for _ in range(5)))
-        assert [response.status_code for response in found] == [200] * 5
+        found = await asyncio.gather(*(get(client, server.base) for _ in range(30)))
+        assert [response.status_code for response in found] == [200] * 30
         async with client.get_session() as session:
             request = Request("GET", server.base)
-            found = await asyncio.gather(*(session.request(request) for _ in range(5)))
-        assert [response.status_code for response in found] == [200] * 5
+            found = await asyncio.gather(*(session.request(request) for _ in range(30)))
+        assert [response.status_code for response in found] == [200] * 30
 
 
 async def test_a_connection_that_the_server_has_closed_is_not_used(

@@ -166,6 +166,13 @@ async def test_no_header_can_bring_in_another(
         await client.request(Request("GET", web.url("/inspect"), headers={"X-A": value}))
 
 
+async def test_blanks_around_a_headers_value_are_no_part_of_it(
+    client: HTTPClientMixin, web: Web
+) -> None:
+    found = await inspect(client, web, headers={"Authorization": "Bearer "})
+    assert values(found, "authorization") == ["Bearer"]
+
+
 async def test_a_header_value_beyond_ascii_is_sent(client: HTTPClientMixin, web: Web) -> None:
     found = await inspect(client, web, headers={"X-A": "你好"})
     (value,) = values(found, "x-a")

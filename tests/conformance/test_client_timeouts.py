@@ -133,24 +133,15 @@ async def test_the_total_is_of_all_redirects(client: HTTPClientMixin, web: Web) 
         await times_out(client, server.base, Timeout(total=0.3))
 
 
-@pytest.mark.parametrize(
-    "timeout",
-    [
-        UNSET,
-        None,
-        5,
-        5.0,
-        Timeout(),
-        Timeout(total=5),
-        Timeout(read=5),
-        Timeout(total=None, connect=None, read=None, close=None),
-    ],
-    ids=["unset", "None", "integer", "number", "nothing set", "total", "read", "all None"],
-)
-async def test_an_answer_in_time_is_waited_for(
-    client: HTTPClientMixin, web: Web, timeout: Any
-) -> None:
-    assert await ask(client, web.url(LATE), timeout) == b"late"
+async def test_an_answer_in_time_is_waited_for(client: HTTPClientMixin, web: Web) -> None:
+    none = Timeout(total=None, connect=None, read=None, close=None)
+    limits = (UNSET, None, 5, 5.0, Timeout(), Timeout(total=5), none)
+    found = await asyncio.gather(*(ask(client, web.url(LATE), limit) for limit in limits))
+    assert found == [b"late"] * len(limits)
+
+
+async def test_what_is_not_given_is_the_default(client: HTTPClientMixin, web: Web) -> None:
+    assert await ask(client, web.url(LATE), Timeout(read=5)) == b"late"
 
 
 async def test_a_time_out_is_a_timeout_error(client: HTTPClientMixin, silent: str) -> None:

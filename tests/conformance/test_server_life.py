@@ -6,7 +6,8 @@ import json
 import signal
 import socket
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ class Life:
     marks: list[list[Any]]
     lines: list[str]
     code: int
-    answers: dict[str, str]
-    goodbye: Close | None
+    answers: dict[str, str] = field(default_factory=dict)
+    goodbye: Close | None = None
 
     def found(self, name: str) -> Any:
         """What was found where the bot came by that place."""
@@ -72,25 +73,40 @@ def live(driver: str, directory: Path, number: signal.Signals) -> Life:
         return Life(marks_of(bot), bot.lines, code, answers, caught.value.rcvd)
 
 
-_lives: dict[tuple[str, signal.Signals], Life] = {}
+def fail_at_start(driver: str, directory: Path) -> Life:
+    """Start a bot one of whose hooks fails."""
+    settings = {"FAIL_AT_START": True}
+    with BotProcess(host_of(driver), directory, settings, program=LIFE_BOT) as bot:
+        code = bot.wait()
+        return Life(marks_of(bot), bot.lines, code)
+
+
+_lives: dict[tuple[str, str], Life] = {}
+
+
+def once(kind: str, driver: str, begin: Callable[[], Life]) -> Life:
+    """The life of that kind, one for all tests of a driver."""
+    if (kind, driver) not in _lives:
+        _lives[kind, driver] = begin()
+    return _lives[kind, driver]
 
 
 @pytest.fixture
 def lived(server_driver: str, tmp_path: Path) -> Life:
-    """The life of one bot on each driver, which SIGTERM has ended."""
-    key = (server_driver, signal.SIGTERM)
-    if key not in _lives:
-        _lives[key] = live(*(server_driver, tmp_path, signal.SIGTERM))
-    return _lives[key]
+    """A bot that SIGTERM has ended."""
+    return once("lived", server_driver, lambda: live(server_driver, tmp_path, signal.SIGTERM))
 
 
 @pytest.fixture
 def interrupted(server_driver: str, tmp_path: Path) -> Life:
-    """The same, which Ctrl-C has ended."""
-    key = (server_driver, signal.SIGINT)
-    if key not in _lives:
-        _lives[key] = live(*(server_driver, tmp_path, signal.SIGINT))
-    return _lives[key]
+    """A bot that Ctrl-C has ended."""
+    return once("interrupted", server_driver, lambda: live(server_driver, tmp_path, signal.SIGINT))
+
+
+@pytest.fixture
+def not_started(server_driver: str, tmp_path: Path) -> Life:
+    """A bot one of whose start-up hooks has failed."""
+    return once("not started", server_driver, lambda: fail_at_start(server_driver, tmp_path))
 
 
 def test_it_is_a_driver_of_nonebots(lived: Life, server_driver: str) -> None:
@@ -181,19 +197,14 @@ def test_ctrl_c_stops_it_in_order(interrupted: Life) -> None:
     assert interrupted.order(*names) == list(names)
 
 
-def test_a_startup_hook_that_fails_stops_the_start(server_driver: str, tmp_path: Path) -> None:
-    settings = {"FAIL_AT_START": True}
-    with BotProcess(host_of(server_driver), tmp_path, settings, program=LIFE_BOT) as bot:
-        assert bot.wait() == 3
-        assert "ZeroDivisionError" in bot.output
-        assert "start 3" not in [name for name, _ in marks_of(bot)]
+def test_a_startup_hook_that_fails_stops_the_start(not_started: Life) -> None:
+    assert not_started.code == 3
+    assert any("ZeroDivisionError" in line for line in not_started.lines)
+    assert not_started.order("start 1", "start 2", "start 3") == ["start 1", "start 2"]
 
 
-def test_after_a_failed_start_the_shutdown_hooks_run(server_driver: str, tmp_path: Path) -> None:
-    settings = {"FAIL_AT_START": True}
-    with BotProcess(host_of(server_driver), tmp_path, settings, program=LIFE_BOT) as bot:
-        bot.wait()
-        assert "stop 1" in [name for name, _ in marks_of(bot)]
+def test_after_a_failed_start_the_shutdown_hooks_run(not_started: Life) -> None:
+    assert not_started.order("stop 1", "stop 2") == ["stop 2", "stop 1"]
 
 
 def test_a_shutdown_hook_that_fails_is_told(server_driver: str, tmp_path: Path) -> None:

@@ -361,7 +361,7 @@ async def everything_happens() -> None:
 
 
 #: Where the bytes of a connection may be: in objects of these modules, and in plain containers.
-_OURS = re.compile(r"nbdriver\.(net|wire|inbox)|h11|wsproto|collections|builtins")
+_OURS = re.compile(r"nbdriver\.(net|wire|inbox|client)|h11|wsproto|collections|builtins")
 _SHARED = (type, ModuleType, FunctionType, Context, Clock, Tasks)
 
 

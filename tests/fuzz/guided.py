@@ -9,7 +9,9 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["nbdriver.wire", "nbdriver.net", "nbdriver.inbox"]):
+with atheris.instrument_imports(
+    include=["nbdriver.wire", "nbdriver.net", "nbdriver.inbox", "nbdriver.client"]
+):
     from . import targets
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from support.frames import take_frame
 
-from . import corpus, lanes, sessions
+from . import corpus, lanes, openings, sessions
 from .conversation import Act, Manner, Setting, Step
 from .judgement import hear, lanes_agree, means_the_same
 from .test_connections import test_whatever_a_peer_does_nothing_breaks_and_every_answer_is_right
@@ -175,12 +175,35 @@ class Lanes(Target):
             yield b"\x01" + lanes.saying([opening + end, rest])
 
 
+class Openings(Target):
+    """A client's WebSocket: what a server answers to its opening, or sends behind a right 101."""
+
+    def check(self, data: bytes) -> None:
+        """Nothing breaks, nothing is left, and websockets reads the same."""
+        flags, size, *_ = data[:2].ljust(2, b"\0")
+        end = (None, Act.END, Act.RESET, None)[flags >> 3 & 3]
+        sent = in_steps(data[2:], size)
+        openings.open_to(sent, right=bool(flags & 1), deflate=bool(flags & 2), end=end)
+
+    def seeds(self) -> Iterator[bytes]:
+        """Some answers, and the frames of the corpus as a server would send them."""
+        for answer in openings.ANSWERS:
+            yield b"\x00\x00" + answer
+            yield b"\x08\x03" + answer
+        for case in corpus.cases():
+            if case.name.startswith("websocket/"):
+                sent = _unmasked(case.sent.split(b"\r\n\r\n", 1)[1][:LONGEST_SEED])
+                yield b"\x01\x00" + sent
+                yield b"\x03\x00" + sent
+
+
 TARGETS: dict[str, Target] = {
     "http": Connection("http"),
     "websocket": Connection("websocket", corpus.OPENING),
     "frames": Frames(),
     "grammar": Grammar(),
     "lanes": Lanes(),
+    "openings": Openings(),
 }
 
 

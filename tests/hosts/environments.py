@@ -135,21 +135,6 @@ ENVIRONMENTS = (
         ),
         lost="the comparison with NoneBot's own FastAPI driver",
     ),
-    Environment(
-        name="nonebot-2.5-drivers",
-        python="3.12",
-        alone=(),
-        requirements=(
-            "nonebot2[fastapi,quart,httpx,aiohttp,websockets]==2.5.0",
-            # Without it FastAPI reads no form, and the driver says nothing of it.
-            "python-multipart",
-            "nonebug",
-            "pytest",
-            "pytest-asyncio",
-            "coverage",
-            "--editable=.",
-        ),
-    ),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .clients import Mixin
 from .driver import Driver
 
-__all__ = ["Driver"]
+__all__ = ["Driver", "Mixin"]

@@ -25,13 +25,14 @@ from ...keywords import understand
 from ...net.program import run
 from ...net.server import Server
 from ..logs import attach
+from .clients import Mixin
 from .server import NoneBotApplication
 
 __all__ = ["Driver"]
 
 
-class Driver(NoneBotDriver, ASGIMixin):
-    """A NoneBot driver with a server of its own.
+class Driver(Mixin, NoneBotDriver, ASGIMixin):
+    """A NoneBot driver with a server and clients of its own.
 
     `NBDRIVER_*` settings come from NoneBot's `.env` files and from the process environment, which
     wins; host, port and log level are NoneBot's.

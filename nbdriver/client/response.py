@@ -1,0 +1,202 @@
+"""An answer as a caller has it: read whole, or piece by piece while it comes.
+
+Where the bytes come from is for the client to know; here they are decoded, counted, and turned into
+text. What is kept whole has a limit, which is looked at before it is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import encodings
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from encodings.aliases import aliases
+from typing import Any, Final
+
+from .. import codec
+from ..errors import InvalidResponse
+from ..model import Headers
+from ..wire.content_coding import PIECE, ContentDecoder
+from ..wire.response_head import Framing, ResponseHead
+from .urls import URL
+
+__all__ = ["ClientResponse"]
+
+# RFC 9110, 8.3.1 and 5.6.6
+_CHARSET: Final = re.compile(
+    r""";[ \t]*charset[ \t]*=[ \t]*"?([0-9a-z_.:+-]{1,40})[ \t]*(?:["';,]|$)""", re.IGNORECASE
+)
+#: Encodings of Python's that nobody stores text in, or that do not stand for text at all; to decode
+#: some of them takes the square of their length.
+_NO_CHARSETS: Final = frozenset(
+    "idna punycode raw_unicode_escape unicode_escape undefined utf_7 mbcs"
+    " base64_codec bz2_codec hex_codec quopri_codec rot_13 uu_codec zlib_codec".split()
+)
+#: The names by which text may be decoded, as Python normalises them; some have no other name.
+_CHARSETS: Final = frozenset(
+    name
+    for alias, module in (*aliases.items(), ("koi8_u", "koi8_u"), ("cp874", "cp874"))
+    if module not in _NO_CHARSETS
+    for name in (alias, module)
+)
+#: What is called by the name of a smaller set often has characters of the larger one, for which
+#: browsers take it (Encoding standard, 4.2).
+_WIDER: Final = {"gb2312": "gb18030", "gbk": "gb18030"}
+#: Pieces that are inflated before others have their turn.
+_SHARE: Final = 16
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+class ClientResponse:
+    """An answer, whatever its status.
+
+    - `status_code`, `reason`, `http_version`: its status line.
+    - `headers`: see `Headers`; names are case-insensitive and may repeat.
+    - `method`, `url`: what it is the answer to, after all redirects.
+    - `history`: the answers that led here, without their bodies.
+
+    What `Client.request` gives is read; of what `Client.stream` gives, the body comes by `read`,
+    `pieces` or `chunks`.
+    """
+
+    __slots__ = (
+        "_announced",
+        "_came",
+        "_content",
+        "_decoder",
+        "_max_body",
+        "_next",
+        "_turns",
+        "headers",
+        "history",
+        "http_version",
+        "method",
+        "reason",
+        "status_code",
+        "url",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        url: URL,
+        head: ResponseHead,
+        next_piece: Callable[[], Awaitable[bytes]],
+        *,
+        max_body: int | None = None,
+        history: tuple[ClientResponse, ...] = (),
+    ) -> None:
+        """`next_piece` gives the body as it comes, b"" at its end; `max_body` is for `read`."""
+        self.method = method
+        self.url = url
+        self.status_code = head.status_code
+        self.reason = head.reason
+        self.http_version = head.http_version
+        self.headers: Headers = head.headers
+        self.history = history
+        self._next = next_piece
+        self._max_body = max_body
+        self._announced = head.content_length if head.framing is Framing.LENGTH else None
+        self._came = 0
+        self._turns = 0
+        self._decoder: ContentDecoder | None = None
+        self._content: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"<ClientResponse {self.status_code} {self.reason} from {self.url}>"
+
+    # Piece by piece.
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes, decoded; no piece is empty, or of more than some 256 KiB.
+
+        Raises NetworkTimeout, InvalidResponse, NetworkError; RuntimeError outside of the block in
+        which it comes. Cancelled while it waits, it can be gone on with.
+        """
+        if self._content:
+            yield self._content
+        while self._content is None and (piece := await self._take(None)):
+            yield piece
+
+    async def chunks(self, size: int) -> AsyncIterator[bytes]:
+        """The body in chunks of `size` bytes, the last one of what is left; see `pieces`."""
+        if size < 1:
+            raise ValueError(f"expected a size of at least 1 byte, got {size}")
+        buffer = bytearray()
+        async for piece in self.pieces():
+            buffer += piece
+            while len(buffer) >= size:
+                yield bytes(buffer[:size])
+                del buffer[:size]
+        if buffer:
+            yield bytes(buffer)
+
+    # As a whole.
+
+    async def read(self) -> bytes:
+        """The body, decoded: all of it that was not taken by pieces before.
+
+        Raises as `pieces` does, and InvalidResponse for more than `max_body` bytes.
+        """
+        if self._content is None:
+            self._check_size(self._announced or 0)
+            pieces, size = list[bytes](), 0
+            while piece := await self._take(self._max_body):
+                size += len(piece)
+                self._check_size(size)
+                pieces.append(piece)
+            self._content = b"".join(pieces)
+        return self._content
+
+    def _check_size(self, size: int) -> None:
+        if self._max_body is not None and size > self._max_body:
+            raise InvalidResponse(f"expected a body of at most {self._max_body} bytes")
+
+    @property
+    def content(self) -> bytes:
+        """The body. Raises RuntimeError if it was not read."""
+        if self._content is None:
+            raise RuntimeError("expected `await response.read()` before its content is asked for")
+        return self._content
+
+    @property
+    def encoding(self) -> str:
+        """How the body stands for text, as Python calls it: what the answer says, else UTF-8."""
+        match = _CHARSET.search(self.headers.get("content-type") or "")
+        named = encodings.normalize_encoding(match[1]).lower() if match else ""
+        # Python remembers whatever name it was ever asked for, so it is asked for none but its own.
+        if named not in _CHARSETS:
+            return "utf-8"
+        name = codecs.lookup(named).name
+        return _WIDER.get(name, name)
+
+    @property
+    def text(self) -> str:
+        """The body as text; what cannot be decoded is replaced. Raises RuntimeError if unread."""
+        return self.content.removeprefix(_BOM).decode(self.encoding, "replace")
+
+    def json(self) -> Any:
+        """The body as JSON (RFC 8259). Raises ValueError if it is none, RuntimeError if unread."""
+        return codec.loads(self.content.removeprefix(_BOM))
+
+    # Decoding.
+
+    async def _take(self, limit: int | None) -> bytes:
+        """The next decoded piece, b"" at the end; `limit` is on what is decoded."""
+        if self._decoder is None:
+            self._decoder = ContentDecoder.of(self.headers.get("content-encoding"), limit)
+        self._turns += 1
+        if self._turns % _SHARE == 0:
+            await asyncio.sleep(0)
+        while not (piece := self._decoder.take()):
+            came = await self._next()
+            if not came:
+                self._decoder.end()
+                return b""
+            self._came += len(came)
+            if limit is not None and self._came > 2 * limit + PIECE:
+                # There may be any number of bytes in which there is nothing.
+                raise InvalidResponse(f"expected a body of at most {limit} bytes")
+            self._decoder.feed(came)
+        return piece
