@@ -131,7 +131,10 @@ class Asker:
     async def _exchange(self, prepared: Prepared, terms: Terms) -> tuple[Connection, ResponseHead]:
         """Send a request and give its answer's head, over a connection that is now ours."""
         route = terms.route(prepared.url)
-        came = await self._try(prepared, terms, route, fresh=False)
+        # Proxies there are that close behind each answer and do not say so (tinyproxy): there, what
+        # may not be sent twice does not try whether a connection is still good.
+        fresh = route.forwards and not prepared.repeatable
+        came = await self._try(prepared, terms, route, fresh=fresh)
         if came is None:
             logger.debug("%s: a kept connection was gone, trying a new one", _brief(prepared))
             came = await self._try(prepared, terms, route, fresh=True)

@@ -67,7 +67,8 @@ async def _by_connect(channel: Channel, proxy: Proxy, place: str) -> None:
 
 def _refused(head: ResponseHead, proxy: Proxy) -> str:
     got = f"got {head.status_code} {quote(head.reason)}"
-    if head.status_code != 407:
+    # 407 it should be; tinyproxy says 401 of a password that is wrong.
+    if head.status_code not in (401, 407):
         return f"expected a tunnel, {got}"
     asked = ", ".join(head.headers.get_all("proxy-authenticate"))
     if asked and not _BASIC.search(asked):

@@ -127,6 +127,7 @@ async def test_a_socks_proxy_is_asked_step_by_step() -> None:
         (HTTP, b"HTTP/1.1 407 W\r\nProxy-Authenticate: NTLM\r\nProxy-Authenticate: Basics\r\n\r\n",
             "to ask for Basic authentication, got 407 'W', which asks for 'NTLM, Basics'"),
         (HTTP_ME, b"HTTP/1.1 407 Who\r\n\r\n", "to accept the name and password in its URL, got"),
+        (HTTP_ME, b"HTTP/1.1 401 \r\nWWW-Authenticate: Basic x\r\n\r\n", "to accept the name and"),
         (HTTP_ME, b"HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest x\r\n\r\n", "'Digest x'"),
         (HTTP, b"HTTP/1.1 101 Switching\r\n\r\n", "expected"),
         (HTTP, b"SSH-2.0-OpenSSH\r\n", "expected \"HTTP/1.1\" and a status, got 'SSH-2.0"),
