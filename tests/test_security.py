@@ -27,6 +27,7 @@ TABLES = {
     "Hazards: WebSocket": 17,
     "Hazards: load and time": 6,
     "Hazards: client": 6,
+    "Hazards: a client's proxies": 6,
     "Hazards: a client's WebSocket": 11,
 }
 
