@@ -85,9 +85,11 @@ async def test_requests_to_one_place_share_a_connection() -> None:
 async def test_what_is_logged_is_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with MemoryClient(always(answer())) as client:
-        await client.request("GET", "http://name:pass@a.example/x?access_token=secret&b=c")
+        await client.request(
+            "GET", "http://name:pass@a.example/bot:token/x?access_token=secret&b=c"
+        )
     lines = [record.getMessage() for record in caplog.records if "client" in record.name]
-    assert lines == ["GET http://a.example/x?access_token=***&b=c: 200"]
+    assert lines == ["GET http://a.example: 200"]
 
 
 # A kept connection that is gone.
@@ -337,6 +339,16 @@ async def test_a_location_that_is_none_is_an_invalid_response() -> None:
             await client.request("GET", HERE + "a")
 
 
+@jumping
+async def test_an_answer_that_switches_protocols_is_none() -> None:
+    switching = b"HTTP/1.1 101 X\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
+    upgrade = {"Upgrade": "h2c", "Connection": "Upgrade"}
+    async with nothing_left(), MemoryClient(always(switching)) as client:
+        with pytest.raises(InvalidResponse, match="expected an answer, got 101"):
+            await client.request("GET", HERE, headers=upgrade)
+        assert len(client._pool) == 0
+
+
 # Proxies.
 
 
@@ -430,7 +442,7 @@ async def test_the_total_limit_is_over_the_body_as_well() -> None:
     client = MemoryClient(trickle)
     async with client:
         limits = Timeouts(total=4.5)
-        with pytest.raises(NetworkTimeout, match=r"for all that .* answers"):
+        with pytest.raises(NetworkTimeout, match="for the rest of an answer"):
             await client.request("GET", HERE, timeout=limits)
         began = loop.time()
         async with client.stream("GET", HERE, timeout=limits) as response:
