@@ -1,8 +1,9 @@
 """The bot that all adapters are tried with: `bot.py onebot.v11 satori` has these two.
 
 It is written for NoneBot alone and knows nothing of the driver, which the settings in the working
-directory name. A message `/echo ...` it answers with the same (NoneBot's own plugin), and
-`/call {"api": ..., ...}` makes it call the platform's API and mark what that gives.
+directory name. A message `/echo ...` it answers with the same (NoneBot's own plugin; `/say ...` is
+for adapters that do not tell what is said to the bot), and `/call {"api": ..., ...}` makes it call
+the platform's API and mark what that gives.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ for name in sys.argv[1:]:
 nonebot.load_builtin_plugin("echo")
 
 call = on_command("call")
+say = on_command("say")
 everything = on_message(priority=99)
 
 
@@ -41,6 +43,12 @@ everything = on_message(priority=99)
 async def called(bot: Bot, arguments: Message = CommandArg()) -> None:
     parameters = json.loads(arguments.extract_plain_text())
     mark("result", await bot.call_api(parameters.pop("api"), **parameters))
+
+
+@say.handle()
+async def said(bot: Bot, event: Event, message: Message = CommandArg()) -> None:
+    await bot.send(event, message)
+    mark("said", None)
 
 
 @everything.handle()

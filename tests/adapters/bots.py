@@ -53,11 +53,17 @@ HOSTS = (OURS, NONEBOTS)
 
 @asynccontextmanager
 async def running_bot(
-    host: Host, folder: Path, *adapters: str, errors: int = 0, **settings: object
+    host: Host,
+    folder: Path,
+    *adapters: str,
+    errors: int = 0,
+    tracebacks: bool = False,
+    **settings: object,
 ) -> AsyncIterator[Process]:
     """Run a bot with these adapters and settings, from listening until it is asked to stop.
 
-    It has to end well, having logged as many errors as the test has brought about.
+    It has to end well, having logged as many errors as the test has brought about, and no traceback
+    without one unless the test says so.
     """
     port = free_port()
     _write_settings(folder, {"DRIVER": host.driver, "PORT": port, **settings})
@@ -68,7 +74,7 @@ async def running_bot(
         assert await bot.stop() == host.code, bot.output
         assert not _UNWANTED.search(bot.output), bot.output
         assert len(_ERROR.findall(bot.output)) == errors, bot.output
-        assert errors or "Traceback" not in bot.output, bot.output
+        assert errors or tracebacks or "Traceback" not in bot.output, bot.output
 
 
 async def has_echoed(bot: Process, times: int = 1) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import hashlib
 import json
 import ssl
 import zlib
@@ -252,6 +253,20 @@ def answers(*parts: bytes, close: bool = True) -> Answer:
             await connection.ends()
 
     return answer
+
+
+def accepted(head: bytes) -> bytes:
+    """The 101 that a handshake asks for."""
+    key = next(
+        line.partition(b":")[2].strip()
+        for line in head.split(b"\r\n")
+        if line.lower().startswith(b"sec-websocket-key:")
+    )
+    digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
+    )
 
 
 def found_in(content: object) -> dict[str, Any]:
