@@ -90,11 +90,11 @@ conformance: $(VENV)/.test ## run NoneBot's own drivers and ours through the sam
 	@$(python) tests/hosts/environments.py
 	@$(drivers_python) -m pytest -p no:nonebug tests/conformance $(ARGS)
 
-adapters: $(VENV)/.test ## run adapters of NoneBot 2 on our driver, end to end, beside other people's peers (needs npm for some)
+adapters: $(VENV)/.test ## run NoneBot's adapters on our driver, end to end, beside other people's peers (some need npm)
 	@$(python) tests/adapters/environments.py
 	@$(python) -m pytest tests/adapters $(ARGS)
 
-proxies: $(VENV)/.test ## run the tests behind a real nginx and a real HAProxy (Debian: nginx, haproxy)
+proxies: $(VENV)/.test ## run the tests with real proxies (Debian: nginx, haproxy, tinyproxy-bin, microsocks)
 	@$(python) -m pytest tests/proxies $(ARGS)
 
 autobahn: $(VENV)/.test ## run Autobahn's testsuite against our server and our client, but for its long cases

@@ -24,7 +24,8 @@ from support.lanes import LANES
 from support.leaks import nothing_left
 from support.peer import PATIENCE
 
-from nbdriver.errors import ConnectionLost, ProtocolViolation, WebSocketClosed
+from nbdriver.client.websocket import ClientWebSocket
+from nbdriver.errors import InvalidResponse, UpgradeRefused, WebSocketClosed
 from nbdriver.wire.handshake import Opening, accept_headers
 
 # What is tried
@@ -40,6 +41,7 @@ async def test_the_two_roles_that_are_tried_echo_to_each_other(lane: str) -> Non
         connected(server.addresses[0][1], "/", lane) as websocket,
     ):
         assert server._context.websocket.fast_lane is (lane == "fast")
+        assert isinstance(websocket, ClientWebSocket)
         assert websocket._limits.fast_lane is (lane == "fast")
         for message in messages:
             await websocket.send(message)
@@ -85,10 +87,10 @@ async def answering(answer: bytes) -> AsyncIterator[tuple[int, asyncio.Future[by
 @pytest.mark.parametrize(
     ("answer", "error", "message"),
     [
-        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", ProtocolViolation, "got '404'"),
-        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", ProtocolViolation, "got none"),
-        (b"220 Hello\r\n\r\n", ProtocolViolation, "illegal status line"),
-        (b"HTTP/1.1 101", ConnectionLost, "got the end"),
+        (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", UpgradeRefused, "got 404 No"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", InvalidResponse, "got none"),
+        (b"220 Hello\r\n\r\n", InvalidResponse, "got '220 Hello"),
+        (b"HTTP/1.1 101", InvalidResponse, "then the connection's end"),
     ],
 )
 async def test_a_server_that_does_not_open_is_an_error(
@@ -101,7 +103,7 @@ async def test_a_server_that_does_not_open_is_an_error(
 
 async def test_both_roles_are_tried_with_permessage_deflate() -> None:
     async with asyncio.timeout(PATIENCE), answering(b"") as (port, asked):
-        with pytest.raises(ConnectionLost):
+        with pytest.raises(InvalidResponse):
             await echo_client(port, "/runCase?case=1")
     request = (await asked).decode()
     assert request.startswith("GET /runCase?case=1 HTTP/1.1\r\n")

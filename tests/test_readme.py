@@ -170,7 +170,7 @@ def test_the_certificate_for_tests_is_served_as_configured(echo_bot: Path) -> No
 
 
 def test_the_program_that_embeds_the_driver_tells_its_address(tmp_path: Path) -> None:
-    _, embedding = blocks("python")
+    _, embedding, _ = blocks("python")
     script = tmp_path / "embedding.py"
     script.write_text(embedding, "utf-8")
     ended = subprocess.run(
@@ -185,6 +185,26 @@ def test_the_program_that_embeds_the_driver_tells_its_address(tmp_path: Path) ->
     assert re.fullmatch(r"\[\('127\.0\.0\.1', \d+\)\]\n", ended.stdout)
     assert "INFO:nbdriver.net.server:Listening on http://127.0.0.1:" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_the_client_reaches_the_bot(echo_bot: Path) -> None:
+    *_, reaching = blocks("python")
+    script = echo_bot.parent / "reaching.py"
+    with running(echo_bot) as port:
+        script.write_text(PORT.sub(port, reaching), "utf-8")
+        ended = subprocess.run(
+            [sys.executable, str(script)],
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+    posted, refused, call = ended.stdout.splitlines()
+    assert posted == "204 No Content"
+    assert refused == "expected POST, got GET"
+    assert json.loads(call)["params"]["message"] == [{"type": "text", "data": {"text": "hello"}}]
+    assert ended.stderr == ""
 
 
 def test_the_line_for_nonebot_names_a_module_of_ours() -> None:

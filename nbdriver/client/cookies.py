@@ -27,6 +27,7 @@ from ..model import Headers
 from .urls import URL
 
 __all__ = [
+    "MAX_COOKIE",
     "MAX_COOKIES",
     "MAX_COOKIES_OF_DOMAIN",
     "Cookies",
@@ -42,6 +43,8 @@ Cookies = CookieJar | Mapping[str, str] | Iterable[tuple[str, str]]
 MAX_COOKIES: Final = 3_000
 MAX_COOKIES_OF_DOMAIN: Final = 180
 """How many a jar keeps (RFC 6265, 6.1, asks for 3,000, and for 50 of a domain)."""
+MAX_COOKIE: Final = 4_096
+"""Bytes of a cookie's name and value (RFC 6265bis, 5.7); a larger one is passed over."""
 
 _BLANKS: Final = " \t"
 # What ends a cookie, or may stand in no header.
@@ -50,6 +53,8 @@ _FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f;]")
 _MAX_AGE: Final = re.compile(r"-?[0-9]{1,18}")
 #: Characters of a date; the longest that is one has 33.
 _LONGEST_DATE: Final = 64
+#: Bytes of an attribute (RFC 6265bis, 5.6); a longer one is as if it were not there.
+_LONGEST_ATTRIBUTE: Final = 1_024
 
 
 def new_jar() -> CookieJar:
@@ -70,6 +75,8 @@ def take(jar: CookieJar, url: URL, headers: Headers) -> None:
         return
     request, now = Request(url.absolute_target), time.time()
     for cookie in filter(None, (_read(line, url, now) for line in lines)):
+        if url.origin.scheme == "http" and _is_kept_by_tls(jar, cookie):
+            continue
         if cookie.is_expired(int(now)):
             _delete(jar, cookie)
         else:
@@ -150,13 +157,19 @@ def _read(line: str, url: URL, now: float) -> Cookie | None:
     first, *rest = line.split(";")
     name, equals, value = first.partition("=")
     name, value = (name.strip(_BLANKS), value.strip(_BLANKS)) if equals else ("", first.strip())
-    attributes = dict(map(_attribute, rest))
+    attributes = dict(each for each in map(_attribute, rest) if len(each[1]) <= _LONGEST_ATTRIBUTE)
     domain = _domain(attributes.get("domain", ""), url)
     secure = "secure" in attributes
     # RFC 6265bis, 5.7: who cannot be told a secure cookie has none to give either.
     if not (name or value) or domain is None or (secure and url.origin.scheme != "https"):
         return None
     path = attributes.get("path", "")
+    if len(name) + len(value) > MAX_COOKIE or not (
+        _is_as_named(name, secure=secure, of_top=not domain and path == "/")
+        if name
+        else _is_as_named(value)
+    ):
+        return None
     return _cookie(
         name,
         value,
@@ -172,6 +185,16 @@ def _attribute(text: str) -> tuple[str, str]:
     return name.strip(_BLANKS).lower(), value.strip(_BLANKS)
 
 
+def _is_as_named(name: str, *, secure: bool = False, of_top: bool = False) -> bool:
+    """Whether a cookie is what its name promises (RFC 6265bis, 4.1.3): a server that reads one of
+    that name knows who has set it. One without a name, which looks alike once sent, has no claim.
+    """
+    name = name.lower()
+    return not name.startswith(("__secure-", "__host-")) or (
+        secure and (of_top or not name.startswith("__host-"))
+    )
+
+
 def _path(path: str) -> str:
     """A path as the jar compares it: percent-encoded, in capitals."""
     encoded = quote(path.encode("latin-1"), "%/;:@&=+$,!~*'()")
@@ -183,9 +206,10 @@ def _domain(attribute: str, url: URL) -> str | None:
     domain = attribute.removeprefix(".").lower()
     if not domain or (domain.strip("[]") == url.host and _is_alone(url.host)):
         return ""
-    if "." not in domain or _is_alone(url.host) or not f".{url.host}".endswith(f".{domain}"):
+    # With a dot at the end, "com." would be more than a name without dots.
+    if "." not in domain or domain.endswith(".") or _is_alone(url.host):
         return None
-    return f".{domain}"
+    return f".{domain}" if f".{url.host}".endswith(f".{domain}") else None
 
 
 def _is_alone(host: str) -> bool:
@@ -265,6 +289,23 @@ def _as_latin_1(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode(errors="replace").decode("latin-1")
     return text
+
+
+def _is_kept_by_tls(jar: CookieJar, cookie: Cookie) -> bool:
+    """Whether there is a secure cookie for which `cookie`, which came without TLS, could be taken
+    (RFC 6265bis, 5.7): anybody on the way may have written that.
+    """
+    return any(
+        kept.secure
+        and kept.name == cookie.name
+        and (_is_in(kept.domain, cookie.domain) or _is_in(cookie.domain, kept.domain))
+        and f"{cookie.path}/".startswith(f"{kept.path.removesuffix('/')}/")
+        for kept in jar
+    )
+
+
+def _is_in(host: str, domain: str) -> bool:
+    return f".{host.lstrip('.')}".endswith(f".{domain.lstrip('.')}")
 
 
 def _delete(jar: CookieJar, cookie: Cookie) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from typing import Any, Final, Protocol
 
 __all__ = ["PIECE", "AsyncPieces", "Bytes", "File", "Pieces", "Source", "source_of"]
@@ -136,7 +136,7 @@ class Pieces:
 
 
 class AsyncPieces:
-    """An asynchronous iterable of bytes."""
+    """An asynchronous iterable of bytes; a generator is closed when nobody wants more of it."""
 
     length = None
     replayable = False
@@ -150,9 +150,13 @@ class AsyncPieces:
         if self._used:
             raise _used_up("an asynchronous iterator")
         self._used = True
-        async for piece in self._pieces:
-            if data := _checked(piece):
-                yield data
+        try:
+            async for piece in self._pieces:
+                if data := _checked(piece):
+                    yield data
+        finally:
+            if isinstance(self._pieces, AsyncGenerator):
+                await self._pieces.aclose()
 
 
 def source_of(content: object) -> Source:

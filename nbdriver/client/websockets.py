@@ -15,6 +15,7 @@ from http.cookiejar import CookieJar
 from typing import Any, Final
 
 from ..errors import NetworkError, TooManyRedirects, UpgradeRefused
+from ..logs import mask_secrets
 from ..model import Headers, Request
 from ..net.channel import Channel
 from ..net.clock import Clock
@@ -49,7 +50,8 @@ class _Terms:
     """What holds for an opening, wherever it is led."""
 
     timeouts: Timeouts
-    max_redirects: int
+    max_redirects: int | None
+    """None where an answer that leads elsewhere is not followed."""
     subprotocols: tuple[str, ...]
     deflate: DeflateSettings | None
     limits: WebSocketLimits
@@ -110,7 +112,7 @@ class WebSockets:
         follow = settings.follow_redirects if follow_redirects is None else follow_redirects
         terms = _Terms(
             timeouts=timeouts,
-            max_redirects=settings.max_redirects if follow else 0,
+            max_redirects=settings.max_redirects if follow else None,
             subprotocols=tuple(subprotocols),
             deflate=settings.deflate_settings,
             limits=_limits(settings),
@@ -125,11 +127,12 @@ class WebSockets:
     @asynccontextmanager
     async def _during(self, prepared: Prepared, terms: _Terms) -> AsyncIterator[ClientWebSocket]:
         total = terms.timeouts.total
-        async with within("total", total, f"for the WebSocket {prepared.url} to open"):
+        async with within("total", total, f"for {_name(prepared.url)} to open"):
             websocket = await self._follow(prepared, terms)
         if self._closed:
             await websocket.end(GOING_AWAY)
-            raise NetworkError(f"the client was closed while {prepared.url} was being opened")
+            name = _name(prepared.url)
+            raise NetworkError(f"the client was closed while {name} was being opened")
         self._opened.add(websocket)
         try:
             try:
@@ -148,14 +151,14 @@ class WebSockets:
 
     async def _follow(self, prepared: Prepared, terms: _Terms) -> ClientWebSocket:
         """Ask wherever the answers lead, until one opens it or says no."""
-        for _ in range(terms.max_redirects + 1):
+        for _ in range((terms.max_redirects or 0) + 1):
             came = await self._try(prepared, terms)
             if isinstance(came, ClientWebSocket):
                 return came
             prepared = came
         raise TooManyRedirects(
             f"expected at most {terms.max_redirects} redirects to a WebSocket, the last one leads"
-            f" to {prepared.url}"
+            f" to {_name(prepared.url)}"
         )
 
     async def _try(self, prepared: Prepared, terms: _Terms) -> ClientWebSocket | Prepared:
@@ -180,7 +183,7 @@ class WebSockets:
             if head.status_code == 101:
                 websocket = self._begin(channel, asked, head, url, terms)
                 return websocket
-            if terms.max_redirects:
+            if terms.max_redirects is not None:
                 further = prepared.redirected(head.status_code, head.headers)
                 if further is not None:
                     return further
@@ -209,6 +212,11 @@ class WebSockets:
             subprotocol=agreed.subprotocol,
             limits=terms.limits,
         )
+
+
+def _name(url: URL) -> str:
+    """A WebSocket's URL as it may stand in a message."""
+    return f"{url.scheme}://{url.host_header}{mask_secrets(url.target)}"
 
 
 def _limits(settings: ClientSettings) -> WebSocketLimits:

@@ -254,11 +254,13 @@ class Stream(asyncio.Protocol):
             # asyncio gives None for a connection that was ended by us meanwhile.
             if transport is None or self._state not in _WRITABLE:
                 raise ConnectionResetError("the connection was lost in the handshake")
-        except BaseException:
+        except BaseException as error:
             # Of one that ends in a handshake asyncio does not always tell, and uvloop's stays open.
             self._end(now=True)
             self.connection_lost(None)
-            raise
+            # Before CPython 3.11.8 and 3.12.2, asyncio's TLS inside of TLS stumbles while it fails
+            # (gh-113214), so that what had come before has to be found behind a TypeError.
+            raise (error.__context__ if isinstance(error, TypeError) else None) or error from None
         self._transport = transport
         transport.set_write_buffer_limits(high=self._limits.write_buffer)
 

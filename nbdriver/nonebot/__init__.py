@@ -13,7 +13,8 @@ from nonebot import drivers
 if hasattr(drivers.Driver, "_handle_ws_reverse"):
     from .v2_0_0a10 import Driver
 elif hasattr(drivers, "ASGIMixin"):
-    from .v2 import Driver, Mixin
+    from .v2 import Driver
+    from .v2 import Mixin as Mixin
 else:
     raise ImportError(
         "expected NoneBot 2.2 or later, or 2.0.0a10, got a NoneBot of another era: its"

@@ -21,7 +21,7 @@ from hosts.environments import ROOT, find_python
 from support.lanes import LANES
 
 import nbdriver
-from nbdriver.errors import ConnectionLost, ProtocolViolation
+from nbdriver.errors import NetworkError
 
 from . import report, suite
 from .suite import AGENT, PATIENCE, Selection, SuiteError
@@ -84,7 +84,7 @@ async def try_client(
                 try:
                     async with asyncio.timeout(CASE_BOUND):
                         await echo_client(port, f"/runCase?case={number}&agent={AGENT}", lane)
-                except (ConnectionLost, ProtocolViolation) as error:
+                except NetworkError as error:
                     raise SuiteError(f"The client's case {number} of {count}: {error}") from error
             await echo_client(port, f"/updateReports?agent={AGENT}", lane)
         finally:

@@ -108,6 +108,9 @@ def test_a_cookie_with_a_domain_is_for_all_hosts_in_it(domain: str) -> None:
         ("http://1.2.3.4/", "3.4"),
         ("http://1.2.3.4/", "4"),
         ("http://[::1]/", "::2"),
+        ("http://a.com./", "com."),
+        ("http://a.co.uk./", "co.uk."),
+        ("http://a.example/", "a.example."),
     ],
 )
 def test_a_cookie_for_more_than_its_own_domain_is_passed_over(url: str, domain: str) -> None:
@@ -192,6 +195,68 @@ def test_a_secure_cookie_comes_by_tls_alone() -> None:
     assert len(filled("a=b; secure")) == 0
 
 
+@pytest.mark.parametrize("gone", ["", "; Max-Age=0"])
+@pytest.mark.parametrize(
+    ("kept", "line", "url"),
+    [
+        ("a=b; Path=/", "a=evil; Path=/", "http://a.example/"),
+        ("a=b; Path=/b", "a=evil", "http://a.example/b/c"),
+        ("a=b; Path=/b/", "a=evil; Path=/b", "http://a.example/"),
+        ("a=b; Path=/", "a=evil; Domain=a.example; Path=/", "http://x.a.example/"),
+        ("a=b; Path=/; Domain=a.example", "a=evil; Path=/", "http://a.example/"),
+        ("a=b; Path=/; Domain=a.example", "a=evil; Path=/", "ws://x.a.example:81/"),
+    ],
+)
+def test_a_secure_cookie_is_replaced_and_deleted_by_tls_alone(
+    kept: str, line: str, url: str, gone: str
+) -> None:
+    jar = filled(f"{kept}; Secure", url="https://a.example/b/c")
+    filled(line + gone, url=url, jar=jar)
+    assert [cookie.value for cookie in jar] == ["b"]
+    filled(line, url=url.replace("http:", "https:").replace("ws:", "wss:"), jar=jar)
+    assert "evil" in [cookie.value for cookie in jar]
+
+
+@pytest.mark.parametrize(
+    ("line", "url"),
+    [
+        ("c=d; Path=/", "http://a.example/"),
+        ("a=d; Path=/", "http://b.example/"),
+        ("a=d; Path=/", "http://a.example/"),
+        ("a=d; Path=/bc", "http://a.example/"),
+    ],
+)
+def test_a_cookie_that_cannot_be_taken_for_a_secure_one_comes_without_tls(
+    line: str, url: str
+) -> None:
+    jar = filled("a=b; Path=/b; Secure", url="https://a.example/")
+    filled(line, url=url, jar=jar)
+    assert len(jar) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("__Secure-a=b; Secure", True),
+        ("__Secure-a=b; Secure; Domain=a.example", True),
+        ("__SECURE-a=b", False),
+        ("__Host-a=b; Secure; Path=/", True),
+        ("__host-a=b; Secure; Path=/; Domain=", True),
+        ("__Host-a=b; Secure; Path=/; Domain=a.example", False),
+        ("__Host-a=b; Secure; Path=/b", False),
+        ("__Host-a=b; Secure", False),
+        ("__HOST-a=b; Path=/", False),
+        ("=__Host-a=b; Secure; Path=/", False),
+        ("=__secure-a=b; Secure", False),
+        ("__Host-a; Secure; Path=/", False),
+        ("_Host-a=b", True),
+    ],
+)
+def test_a_cookie_is_what_its_name_promises(line: str, kept: bool) -> None:
+    assert len(filled(line, url="https://a.example/b/c")) == kept
+    assert len(filled(line, url="http://a.example/b/c")) == (line == "_Host-a=b")
+
+
 # Time: 5.3, 3.
 
 PAST, FUTURE = "Thu, 01 Jan 1970 00:00:01 GMT", "Fri, 31 Dec 9999 23:59:59 GMT"
@@ -238,6 +303,19 @@ def test_a_host_cannot_fill_the_jar() -> None:
     assert len(names) == cookies.MAX_COOKIES_OF_DOMAIN
     assert "n0" not in names
     assert f"n{cookies.MAX_COOKIES_OF_DOMAIN + 19}" in names
+
+
+@pytest.mark.parametrize("name", ["", "abc"])
+def test_a_cookie_has_a_size(name: str) -> None:
+    most = cookies.MAX_COOKIE - len(name)
+    assert sent(filled(f"{name}={'x' * most}")) == (f"{name}=" if name else "") + "x" * most
+    assert len(filled(f"{name}={'x' * (most + 1)}")) == 0
+
+
+def test_an_attribute_that_is_too_long_is_none() -> None:
+    for size, path in (1_024, "/" + "x" * 1_023), (1_025, "/b"):
+        (cookie,) = filled(f"a=b; Path=/{'x' * (size - 1)}")
+        assert cookie.path == path
 
 
 def test_many_hosts_cannot_fill_the_jar() -> None:

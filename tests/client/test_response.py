@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.cancelling import WAYS, Way
 from support.jumping import jumping
 
-from nbdriver.client.response import ClientResponse
+from nbdriver.client.response import _CHARSETS, ClientResponse
 from nbdriver.client.urls import URL
 from nbdriver.errors import InvalidResponse
 from nbdriver.wire.response_head import check_response_head
@@ -274,6 +274,10 @@ def test_a_cancelled_piece_is_not_lost(way: Way) -> None:
         ("text/plain;charset=utf-16-le", "utf-16-le", "世".encode("utf-16-le"), "世"),
         ("text/html; charset=gb2312", "gb18030", "镕".encode("gbk"), "镕"),
         ("text/html; charset=GBK", "gb18030", "镕".encode("gbk"), "镕"),
+        ("text/html; charset=KOI8-U", "koi8-u", "є".encode("koi8-u"), "є"),
+        ("text/html; charset=Shift_JIS", "shift_jis", "世".encode("shift_jis"), "世"),
+        ("text/html; charset=windows-1251", "cp1251", "д".encode("cp1251"), "д"),
+        ("text/plain; charset=encodings.idna", "utf-8", b"a", "a"),
         ("text/html; charset=big5", "big5", "世".encode("big5"), "世"),
         ("text/plain; charset=nonsense", "utf-8", b"a", "a"),
         ("text/plain; charset=", "utf-8", b"a", "a"),
@@ -295,6 +299,14 @@ def test_text_is_what_the_charset_says_or_utf_8(
         assert (answer.encoding, answer.text) == (encoding, text)
 
     scenario()
+
+
+@jumping
+async def test_every_charset_that_is_known_stands_for_text() -> None:
+    for name in _CHARSETS:
+        answer = response(b"\xff\x00a", fields={"Content-Type": f"text/plain; charset={name}"})
+        await answer.read()
+        assert isinstance(answer.text, str)
 
 
 @jumping

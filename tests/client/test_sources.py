@@ -9,7 +9,7 @@ import os
 import tempfile
 import threading
 import tracemalloc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,42 @@ async def test_what_an_iterator_raises_is_raised() -> None:
 
 
 # Files.
+
+
+async def test_a_generator_is_closed_when_nobody_wants_more_of_it() -> None:
+    closed = list[bool]()
+
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"x"
+        finally:
+            closed.append(True)
+
+    pieces = source_of(endless()).pieces()
+    assert await anext(pieces) == b"x"
+    assert isinstance(pieces, AsyncGenerator)
+    await pieces.aclose()
+    assert closed == [True]
+
+
+class NoGenerator:
+    """An asynchronous iterator that cannot be closed."""
+
+    def __init__(self) -> None:
+        self._left = [b"a", b"b"]
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop(0)
+
+
+async def test_what_is_iterated_over_may_be_no_generator() -> None:
+    assert await read(source_of(NoGenerator())) == b"ab"
 
 
 async def test_a_file_is_sent_from_where_it_stands_and_so_again(tmp_path: Path) -> None:

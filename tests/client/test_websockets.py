@@ -13,6 +13,7 @@ from support.opening import Reaching, Serve, ServerPeer, answer, reaching, switc
 from support.peer import settle
 
 from nbdriver import Request, WebSocketClosed
+from nbdriver.client.cookies import new_jar
 from nbdriver.errors import (
     InvalidResponse,
     InvalidURL,
@@ -349,6 +350,41 @@ async def test_credentials_do_not_go_to_another_origin(start: str, location: str
 
 
 @jumping
+async def test_who_asks_is_told_as_in_any_request() -> None:
+    echo = Echo()
+    async with reaching(echo) as here:
+        async with here.open("ws://me:secret@a/", cookies={"a": "b"}) as websocket:
+            assert "secret" not in str(websocket)
+        headers = echo.request.headers
+        assert headers.get("authorization") == "Basic bWU6c2VjcmV0"
+        assert headers.get("cookie") == "a=b"
+        assert (headers.get("user-agent") or "").startswith("nbdriver/")
+        assert "accept-encoding" not in headers  # a refusal's body is shown as it comes
+
+
+@jumping
+async def test_every_answer_may_set_cookies_and_the_next_request_has_them() -> None:
+    line = "Set-Cookie: {}; Path=/"
+    servers = [
+        Answers(answer(302, "Location: /b", line.format("a=1"))),
+        Answers(answer(403, line.format("b=2"))),
+        Echo(line.format("c=3")),
+        Echo(),
+        Echo(),
+    ]
+    async with reaching(*servers) as here:
+        with pytest.raises(UpgradeRefused):
+            await here.open(URL).__aenter__()
+        for _ in range(2):
+            async with here.open(URL):
+                pass
+        async with here.open(URL, jar=new_jar()):
+            pass
+        sent = [server.request.headers.get("cookie") for server in servers]
+        assert sent == [None, "a=1", "a=1; b=2", "a=1; b=2; c=3", None]
+
+
+@jumping
 async def test_there_is_a_bound_on_redirects() -> None:
     servers = [redirect(f"/{number}") for number in range(21)]
     async with reaching(*servers, Echo()) as here:
@@ -369,6 +405,13 @@ async def test_redirects_that_are_not_followed_are_refusals() -> None:
                 await here.open(URL, **given).__aenter__()
             assert caught.value.status_code == 302
             assert ("location", "/b") in caught.value.headers
+
+
+@jumping
+async def test_no_redirects_at_all_are_too_many_if_they_are_to_be_followed() -> None:
+    async with reaching(redirect("/b"), max_redirects=0) as here:
+        with pytest.raises(TooManyRedirects, match="expected at most 0 redirects"):
+            await here.open(URL).__aenter__()
 
 
 @jumping
@@ -432,10 +475,28 @@ async def test_the_opening_as_a_whole_has_its_limit_redirects_included() -> None
     async with reaching(slow, slow, slow) as here:
         timeouts = here.settings.timeouts.replace(total=5)
         began = asyncio.get_running_loop().time()
-        with pytest.raises(NetworkTimeout, match="for the WebSocket ws://bot") as caught:
+        with pytest.raises(
+            NetworkTimeout, match=r"for ws://bot\.example/a/ws\?x=1 to open"
+        ) as caught:
             await here.open(URL, timeout=timeouts).__aenter__()
         assert (caught.value.limit, caught.value.seconds) == ("total", 5)
         assert asyncio.get_running_loop().time() - began == pytest.approx(5)
+
+
+@jumping
+async def test_no_error_tells_a_token() -> None:
+    url = "ws://me:secret@bot.example/?access_token=secret"
+    leads = redirect("/?access_token=secret")
+    async with reaching(says_nothing, says_nothing, leads, leads, max_redirects=1) as here:
+        for given in (
+            {"timeout": 1},
+            {"timeout": here.settings.timeouts.replace(total=1)},
+            {},
+        ):
+            with pytest.raises(NetworkError) as caught:
+                await here.open(url, **given).__aenter__()
+            assert "bot.example" in str(caught.value)
+            assert "secret" not in str(caught.value)
 
 
 @jumping

@@ -10,7 +10,7 @@ from nonebot.utils import resolve_dot_notation
 
 SERVERS = ("~fastapi", "~quart", OURS)
 HTTP_CLIENTS = ("~httpx", "~aiohttp", OURS)
-WEBSOCKET_CLIENTS = ("~websockets", "~aiohttp")
+WEBSOCKET_CLIENTS = ("~websockets", "~aiohttp", OURS)
 
 #: By the fixture that gives a test the name of its driver.
 DRIVERS = {

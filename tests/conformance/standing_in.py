@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import hashlib
 import json
 import ssl
 import zlib
@@ -211,7 +212,7 @@ class Bytes:
 
 
 @asynccontextmanager
-async def serve_bytes(answer: Answer) -> AsyncIterator[Bytes]:
+async def serve_bytes(answer: Answer, host: str = "127.0.0.1") -> AsyncIterator[Bytes]:
     """Have `answer` called for each connection; `left` is set once it has returned."""
     tasks: set[asyncio.Task[Any]] = set()
 
@@ -230,7 +231,7 @@ async def serve_bytes(answer: Answer) -> AsyncIterator[Bytes]:
             writer.close()
             served.left.set()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, host, 0)
     served = Bytes(server.sockets[0].getsockname()[1])
     try:
         yield served
@@ -252,6 +253,20 @@ def answers(*parts: bytes, close: bool = True) -> Answer:
             await connection.ends()
 
     return answer
+
+
+def accepted(head: bytes) -> bytes:
+    """The 101 that a handshake asks for."""
+    key = next(
+        line.partition(b":")[2].strip()
+        for line in head.split(b"\r\n")
+        if line.lower().startswith(b"sec-websocket-key:")
+    )
+    digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
+    )
 
 
 def found_in(content: object) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,7 +10,7 @@ from typing import Any
 
 import pytest
 from conformance.authority import AUTHORITY
-from conformance.standing_in import Connection, serve_bytes
+from conformance.standing_in import Connection, accepted, serve_bytes
 from conformance.test_client_proxies import serve_proxy
 from hosts.hosting import PATIENCE
 from nonebot.drivers import Request, Timeout, WebSocketClientMixin
@@ -168,7 +166,7 @@ async def test_pings_are_answered_while_nobody_receives(
         await peer.wait_closed()
 
     async with serving(handle) as url, websocket_client.websocket(Request("GET", url)):
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(3):
             await answered.wait()
 
 
@@ -299,20 +297,6 @@ async def test_a_connection_that_is_refused_is_an_error(
     with pytest.raises(Exception, match=r".*"):
         async with websocket_client.websocket(Request("GET", url)):
             pass
-
-
-def accepted(head: bytes) -> bytes:
-    """The 101 that a handshake asks for."""
-    key = next(
-        line.partition(b":")[2].strip()
-        for line in head.split(b"\r\n")
-        if line.lower().startswith(b"sec-websocket-key:")
-    )
-    digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
-    return (
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
-    )
 
 
 def accepting(*frames: bytes, until: str = "the end") -> Callable[[Connection], Awaitable[None]]:

@@ -18,7 +18,6 @@ COMBINATIONS = [
     ("nbdriver.nonebot+~httpx", "nbdriver+httpx", "httpx", "ours"),
     ("nbdriver.nonebot+~websockets", "nbdriver+websockets", "ours", "websockets"),
     ("nbdriver.nonebot+~httpx+~websockets", "nbdriver+httpx+websockets", "httpx", "websockets"),
-    ("nbdriver.nonebot+nbdriver.nonebot", "nbdriver+nbdriver", "ours", "ours"),
     ("~fastapi+nbdriver.nonebot", "fastapi+nbdriver", "ours", "ours"),
     ("~quart+nbdriver.nonebot", "quart+nbdriver", "ours", "ours"),
     ("~fastapi+~httpx+nbdriver.nonebot", "fastapi+httpx+nbdriver", "httpx", "ours"),

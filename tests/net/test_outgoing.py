@@ -405,6 +405,36 @@ async def ended(channel: Channel) -> None:
         channel.write(b"too late")
 
 
+@on_each_loop
+async def test_a_certificate_is_looked_at_inside_of_tls_as_well() -> None:
+    async with outside(tls=server_context("proxy.example")) as there:
+        channel = new_channel()
+        await open_tcp(channel, *there.address)
+        await secure(channel, client_context(), "proxy.example")
+        peer = await there.peer()
+        serving = asyncio.create_task(RawTLS(server_context("other.example")).serve(peer, b""))
+        with pytest.raises(ConnectError, match="Hostname mismatch, certificate is not valid for"):
+            await secure(channel, client_context(), "bot.example")
+        await ended(channel)
+        serving.cancel()
+
+
+@pytest.mark.parametrize("reset", [False, True])
+@on_each_loop
+async def test_tls_may_be_lost_while_it_is_begun_inside_of_tls(reset: bool) -> None:
+    async with outside(tls=server_context()) as there:
+        channel = new_channel()
+        await open_tcp(channel, *there.address)
+        await secure(channel, client_context(), "localhost")
+        peer = await there.peer()
+        securing = asyncio.create_task(secure(channel, client_context(), "localhost"))
+        await peer.until(lambda: len(peer.received) > 0)
+        (resets if reset else leaves)(peer)
+        with pytest.raises(ConnectError, match="lost in the handshake"):
+            await securing
+        await ended(channel)
+
+
 def answers_http(peer: Peer) -> None:
     peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 

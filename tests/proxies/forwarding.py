@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import WSMsgType, web
 from support.certificates import authority
 from support.peer import PATIENCE, answers
 
@@ -148,54 +146,3 @@ async def _running(part: Part, folder: Path) -> AsyncIterator[None]:
         async with asyncio.timeout(PATIENCE):
             said, _ = await process.communicate()
         sys.stdout.write(f"{part.command} said: {said.decode(errors='replace')}")
-
-
-# The server behind it.
-
-
-@dataclass
-class Server:
-    """Where it is, and what it was asked: target, Host, Proxy-Authorization of each request."""
-
-    ports: dict[str, int]
-    asked: list[tuple[str, str, str | None]]
-    connections: set[object]
-
-    def url(self, scheme: str, path: str = "/") -> str:
-        port = self.ports["https" if scheme in ("https", "wss") else "http"]
-        return f"{scheme}://localhost:{port}{path}"
-
-
-@asynccontextmanager
-async def server() -> AsyncIterator[Server]:
-    """A server of aiohttp's, by HTTP and HTTPS, which says again what it is told."""
-    here = Server({}, [], set())
-
-    async def say_again(request: web.Request) -> web.StreamResponse:
-        here.asked.append(
-            (request.path_qs, request.host, request.headers.get("Proxy-Authorization"))
-        )
-        here.connections.add(request.transport)
-        if request.headers.get("Upgrade") != "websocket":
-            return web.Response(body=await request.read())
-        websocket = web.WebSocketResponse(max_msg_size=0)
-        await websocket.prepare(request)
-        async for message in websocket:
-            if message.type is WSMsgType.TEXT:
-                await websocket.send_str(message.data)
-        return websocket
-
-    application = web.Application(client_max_size=2**24)
-    application.router.add_route("*", "/{path:.*}", say_again)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority().issue_cert("localhost").configure_cert(context)
-    try:
-        for scheme, tls in (("http", None), ("https", context)):
-            site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
-            await site.start()
-            here.ports[scheme] = runner.addresses[-1][1]
-        yield here
-    finally:
-        await runner.cleanup()

@@ -8,19 +8,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from proxies.forwarding import FORWARDING, Forwarding, Server, running, server
+from proxies.forwarding import Forwarding, running
 from support.certificates import client_context
 from support.leaks import nothing_left
+from support.say_again import Server, server
 
 from nbdriver.client import Client, Timeouts
 from nbdriver.errors import ConnectError
 
 #: A busy machine is slow; what takes too long here is a failure in any case.
 PATIENT = Timeouts(connect=60.0, read=60.0)
-
-
-def test_there_is_a_proxy_to_go_through() -> None:
-    assert [proxy for proxy in FORWARDING if not proxy.missing], "expected tinyproxy or microsocks"
 
 
 @asynccontextmanager
@@ -84,7 +81,7 @@ async def test_messages_go_both_ways_by_websocket(
         client.websocket(there.url(scheme)) as websocket,
     ):
         for message in ("hello", "大" * 100_000, "bye"):
-            await websocket.send_text(message)
+            await websocket.send(message)
             assert await websocket.receive_text() == message
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from proxies.forwarding import FORWARDING
 from proxies.proxying import CLIENT, NAME, PROXIES, Proxied, Proxy, listens, proxied, running_bot
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -24,8 +25,9 @@ SPOOFED = {
 }
 
 
-def test_there_is_a_proxy_to_test_behind() -> None:
-    assert [proxy for proxy in PROXIES if not proxy.missing], "expected nginx or haproxy"
+def test_there_is_a_proxy_to_test_with() -> None:
+    found = [proxy for proxy in (*PROXIES, *FORWARDING) if not proxy.missing]
+    assert found, "expected nginx, haproxy, tinyproxy or microsocks"
 
 
 async def answered(websocket: ClientConnection, message: str = "hello") -> str:

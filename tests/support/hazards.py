@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .frames import CONTINUATION, PING, close, frame, header
+from .frames import CONTINUATION, PING, ZEROS, close, frame, header
 from .raw import KEY, head, upgrade
 
 RSV1 = 0x40
@@ -59,26 +59,37 @@ HANDSHAKES_REFUSED: dict[str, tuple[bytes, int]] = {
     "extension out of shape": (upgrade("Sec-WebSocket-Extensions: permessage-deflate;;="), 400),
 }
 
-#: Frames, and the code of our Close.
-VIOLATIONS: dict[str, tuple[bytes, int]] = {
-    "reserved opcode": (frame("", 3), 1002),
-    "RSV1 without an extension, CVE-2026-59881": (frame("a", rsv=RSV1), 1002),
-    "RSV2": (frame("a", rsv=0x20), 1002),
-    "length 2^63, CVE-2026-1528": (header(2**63), 1002),
-    "length 2^62, CVE-2026-1528": (header(2**62), 1009),
-    "not masked": (frame("a", key=None), 1002),
-    "a continuation of nothing": (frame("a", CONTINUATION), 1002),
-    "a message within another": (frame("a", fin=False) + frame("b"), 1002),
-    "a control frame in fragments": (frame("a", PING, fin=False), 1002),
-    "a long control frame": (header(126, PING), 1002),
-    "bad UTF-8": (frame(b"\xff"), 1007),
-    "bad UTF-8 in a message that is not complete": (frame(b"\xff", fin=False), 1007),
-    "a Close of one byte": (frame(b"\x03", 8), 1002),
-    "a Close with 1005": (close(1005), 1002),
-}
 
-#: The fragments of a message that never ends (GHSA-96hv-2xvq-fx4p).
-FLOODS = [
-    frame(payload, fin=False) + frame(payload, CONTINUATION, fin=False) * 131_000
-    for payload in ("x", "")
-]
+def violations(*, masked: bool) -> dict[str, tuple[bytes, int]]:
+    """Frames of a client, which masks them, or of a server, and the code of our Close."""
+    key, other = (ZEROS, None) if masked else (None, ZEROS)
+    return {
+        "reserved opcode": (frame("", 3, key=key), 1002),
+        "RSV1 without an extension, CVE-2026-59881": (frame("a", rsv=RSV1, key=key), 1002),
+        "RSV2": (frame("a", rsv=0x20, key=key), 1002),
+        "length 2^63, CVE-2026-1528": (header(2**63, masked=masked), 1002),
+        "length 2^62, CVE-2026-1528": (header(2**62, masked=masked), 1009),
+        "not masked" if masked else "masked": (frame("a", key=other), 1002),
+        "a continuation of nothing": (frame("a", CONTINUATION, key=key), 1002),
+        "a message within another": (frame("a", fin=False, key=key) + frame("b", key=key), 1002),
+        "a control frame in fragments": (frame("a", PING, fin=False, key=key), 1002),
+        "a long control frame": (header(126, PING, masked=masked), 1002),
+        "bad UTF-8": (frame(b"\xff", key=key), 1007),
+        "bad UTF-8 in a message that is not complete": (frame(b"\xff", fin=False, key=key), 1007),
+        "a Close of one byte": (frame(b"\x03", 8, key=key), 1002),
+        "a Close with 1005": (close(1005, key=key), 1002),
+    }
+
+
+def floods(*, masked: bool) -> list[bytes]:
+    """The fragments of a message that never ends (GHSA-96hv-2xvq-fx4p)."""
+    key = ZEROS if masked else None
+    return [
+        frame(payload, fin=False, key=key)
+        + frame(payload, CONTINUATION, fin=False, key=key) * 131_000
+        for payload in ("x", "")
+    ]
+
+
+VIOLATIONS, FLOODS = violations(masked=True), floods(masked=True)
+SERVERS_VIOLATIONS, SERVERS_FLOODS = violations(masked=False), floods(masked=False)

@@ -42,10 +42,12 @@ async def listening(serve: Serve, context: ssl.SSLContext | None = None) -> Asyn
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
                 await serve(reader, writer)
+                writer.close()
+                await writer.wait_closed()
         except asyncio.CancelledError:
             pass  # asyncio.streams would take it for an error
         finally:
-            writer.close()
+            writer.transport.abort()
             running.discard(task)
 
     server = await asyncio.start_server(guarded, HOST, 0, ssl=context)
@@ -63,8 +65,11 @@ class RawProxy:
     """Lets everybody through to `upstream`, whatever they call it; `asked` is what they sent."""
 
     upstream: int
+    """Its port."""
     by_password: bool = False
     """Whether a SOCKS5 client has to say who it is; it may say anything."""
+    tunnels_to: int = 0
+    """Where tunnels lead, if somewhere else."""
     scheme: str = "http"
     port: int = 0
     asked: list[bytes] = field(default_factory=list)
@@ -83,9 +88,9 @@ class RawProxy:
             if head.startswith(b"CONNECT "):
                 writer.write(ESTABLISHED)
             else:
-                await self._relay(reader, writer, head)
+                await self._relay(reader, writer, self.upstream, head)
                 return
-        await self._relay(reader, writer)
+        await self._relay(reader, writer, self.tunnels_to or self.upstream)
 
     async def _agree(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         count = await reader.readexactly(1)
@@ -102,10 +107,14 @@ class RawProxy:
         self.asked.append(message)
 
     async def _relay(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ahead: bytes = b""
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        port: int,
+        ahead: bytes = b"",
     ) -> None:
         """Pass bytes on both ways until one side has ended, the other way then being over too."""
-        up_reader, up_writer = await asyncio.open_connection(HOST, self.upstream)
+        up_reader, up_writer = await asyncio.open_connection(HOST, port)
         up_writer.write(ahead)
         ways = [
             asyncio.create_task(_pass_on(reader, up_writer)),
@@ -114,10 +123,10 @@ class RawProxy:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            up_writer.close()
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            up_writer.close()
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -131,7 +140,7 @@ async def raw_proxy(
     upstream: int, *, tls: bool = False, by_password: bool = False
 ) -> AsyncIterator[RawProxy]:
     """A proxy before a server on this machine; over TLS it is one for https://."""
-    proxy = RawProxy(upstream, by_password, "https" if tls else "http")
+    proxy = RawProxy(upstream, by_password, scheme="https" if tls else "http")
     context = server_context(*NAMES) if tls else None
     async with listening(proxy.serve, context) as proxy.port:
         yield proxy
