@@ -27,8 +27,8 @@ modules = $(addprefix --module ,$(subst /,.,$(patsubst %.py,%,$(patsubst %/__ini
 .DELETE_ON_ERROR:
 # Targets share environments, and pip does not share.
 .NOTPARALLEL:
-.PHONY: help run test lint types coverage check format stress fuzz bench bench-quick bench-check hosts conformance proxies autobahn
-.PHONY: autobahn-full clean
+.PHONY: help run test lint types coverage check format stress fuzz bench bench-quick bench-check hosts conformance adapters proxies
+.PHONY: autobahn autobahn-full clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -90,6 +90,10 @@ conformance: $(VENV)/.test ## run NoneBot's own drivers and ours through the sam
 	@$(python) tests/hosts/environments.py
 	@$(drivers_python) -m pytest -p no:nonebug tests/conformance $(ARGS)
 
+adapters: $(VENV)/.test ## run NoneBot's adapters on our driver, end to end, beside other people's peers (some need npm)
+	@$(python) tests/adapters/environments.py
+	@$(python) -m pytest tests/adapters $(ARGS)
+
 proxies: $(VENV)/.test ## run the tests with real proxies (Debian: nginx, haproxy, tinyproxy-bin, microsocks)
 	@$(python) -m pytest tests/proxies $(ARGS)
 
@@ -114,7 +118,7 @@ ifdef PYTHON
 version_of = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 ifneq ($(wildcard $(python)),)
 ifneq ($(call version_of,$(PYTHON)),$(call version_of,$(python)))
-run test lint types coverage check stress hosts conformance proxies autobahn autobahn-full bench-check: other-python
+run test lint types coverage check stress hosts conformance adapters proxies autobahn autobahn-full bench-check: other-python
 other-python:
 	@echo "$(VENV) has Python $(call version_of,$(python)), and PYTHON is $(call version_of,$(PYTHON)): say VENV=.venv-$(call version_of,$(PYTHON)) too, or make clean" >&2; exit 1
 endif

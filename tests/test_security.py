@@ -26,7 +26,7 @@ TABLES = {
     "Hazards: responses and logs": 3,
     "Hazards: WebSocket": 17,
     "Hazards: load and time": 6,
-    "Hazards: client": 5,
+    "Hazards: client": 6,
     "Hazards: a client's proxies": 6,
     "Hazards: a client's WebSocket": 11,
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
@@ -67,6 +67,9 @@ def follow(
         raise InvalidResponse(f"cannot follow a redirect from {url}: {error}") from None
     following = _method_after(status_code, method)
     keeps_credentials = _is_same_place(url, target)
+    if keeps_credentials and target.userinfo is None:
+        # Servers name themselves in full, and nobody else's credentials by that.
+        target = replace(target, userinfo=url.userinfo)
     kept = tuple(
         (name, value)
         for name, value in headers

@@ -11,7 +11,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ..abc import Application
@@ -46,10 +48,13 @@ def run(
             "expected run() to be called outside of an event loop;"
             " inside of one, use: async with driver.serve() as server: await server.wait()"
         )
+    before = set(threading.enumerate())
     with asyncio.Runner(loop_factory=_loop_factory(config.uvloop)) as runner:
         code = runner.run(_main(application, config, ready))
         if code == FORCED:
             _leave_behind(runner.run(_end_the_rest()))
+    if code == FORCED:
+        _leave_behind(_threads_since(before))
     return code
 
 
@@ -63,15 +68,24 @@ async def _end_the_rest() -> set[asyncio.Task[None]]:
     return stuck
 
 
-def _leave_behind(stuck: set[asyncio.Task[None]]) -> None:
+def _threads_since(before: set[threading.Thread]) -> set[threading.Thread]:
+    """The threads that have been started since, and would keep the process."""
+    left = {each for each in threading.enumerate() if each not in before and not each.daemon}
+    end = time.monotonic() + MOMENT
+    for thread in left:
+        thread.join(max(0.0, end - time.monotonic()))
+    return {thread for thread in left if thread.is_alive()}
+
+
+def _leave_behind(stuck: Collection[object]) -> None:
     """End the process here and now, if something would keep it for ever.
 
-    A task may ignore its cancellation, and a thread (`asyncio.to_thread`) cannot be cancelled; the
-    runner would wait for both, and Python for the thread once more.
+    A task may ignore its cancellation, and a thread cannot be cancelled; the runner would wait for
+    tasks and for threads of the event loop's executor, and Python for any thread.
     """
     if stuck:
-        for task in stuck:
-            logger.error("The process ends although this does not: %r", task)
+        for each in stuck:
+            logger.error("The process ends although this does not: %r", each)
         logging.shutdown()
         sys.stdout.flush()
         os._exit(FORCED)

@@ -7,13 +7,13 @@ Pure: a body in, fields and files out.
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
-from .grammar import TOKEN
+from .charsets import charset_of
+from .grammar import TOKEN, quote
 
 __all__ = ["MAX_FIELD", "MAX_PARTS", "File", "parse"]
 
@@ -27,7 +27,12 @@ _MAX_LINES = 8
 _MAX_BOUNDARY = 256
 
 _MEDIA_TYPE = re.compile(rf"[ \t]*({TOKEN}/{TOKEN})[ \t]*+(?:;|$)")
-_PARAMETER = re.compile(rf";[ \t]*({TOKEN})[ \t]*=[ \t]*(\"(?:[^\"\\]|\\.)*+\"|[^;]*+)")
+# RFC 9110, 5.6.6. Clients leave blanks in a value without quotation marks, so they may stand there,
+# but no such mark at its beginning.
+_VALUE = r"\"(?:[^\"\\]|\\.)*+\"|(?!\")[^;]*+"
+_PARAMETER = re.compile(
+    rf";[ \t]*+(?:({TOKEN})[ \t]*+=[ \t]*+({_VALUE})[ \t]*+)?(?=;|\Z)", re.DOTALL
+)
 _URLENCODED = re.compile(rb"[^&]+")
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 _PADDING = re.compile(rb"[ \t]*\r\n")
@@ -59,9 +64,24 @@ def parse(content_type: str, body: bytes) -> list[Item] | None:
 
 
 def _parameters(text: str) -> dict[str, str]:
-    """The parameters behind a header's value (RFC 9110, 5.6.6)."""
+    """The parameters behind a header's value (RFC 9110, 5.6.6).
+
+    Raises ValueError for what is none, and for one that comes twice: parsers disagree about what
+    that means.
+    """
     # RFC 7578, 4.2: `name*=` is not for forms.
-    return {match[1].lower(): _unquoted(match[2]) for match in _PARAMETER.finditer(text)}
+    parameters: dict[str, str] = {}
+    position = text.find(";")
+    while 0 <= position < len(text):
+        match = _PARAMETER.match(text, position)
+        if match is None:
+            raise ValueError(f"expected a parameter of a form, got {quote(text[position:])}")
+        position = match.end()
+        if match[1] is not None:
+            if (name := match[1].lower()) in parameters:
+                raise ValueError(f"expected one parameter {name} of a form, got two")
+            parameters[name] = _unquoted(match[2])
+    return parameters
 
 
 def _unquoted(text: str) -> str:
@@ -86,7 +106,7 @@ def _multipart(parameters: dict[str, str], body: bytes) -> list[Item]:
     boundary = parameters.get("boundary", "").encode("latin-1")
     if not 0 < len(boundary) <= _MAX_BOUNDARY:
         raise ValueError(f"expected a boundary of 1 to {_MAX_BOUNDARY} bytes, got {len(boundary)}")
-    charset = _charset(parameters.get("charset", "utf-8"))
+    charset = charset_of(parameters.get("charset", "utf-8")) or "latin-1"
     items: list[Item] = []
     files = 0
     for head, content in _parts(body, b"\r\n--" + boundary):
@@ -96,13 +116,6 @@ def _multipart(parameters: dict[str, str], body: bytes) -> list[Item]:
         if max(files, len(items) - files) > MAX_PARTS:
             raise ValueError(f"expected at most {MAX_PARTS} fields and {MAX_PARTS} files in a form")
     return items
-
-
-def _charset(name: str) -> str:
-    try:
-        return codecs.lookup(name).name
-    except (LookupError, ValueError):
-        return "latin-1"
 
 
 def _parts(body: bytes, delimiter: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -138,12 +151,14 @@ def _fields(head: bytes) -> dict[bytes, bytes]:
     lines = head.split(b"\r\n")
     if len(lines) > _MAX_LINES:
         raise ValueError(f"expected at most {_MAX_LINES} headers of a part, got {len(lines)}")
-    fields = {}
+    fields: dict[bytes, bytes] = {}
     for line in lines:
         match = _LINE.fullmatch(line) if len(line) <= _MAX_LINE else None
         if match is None:
             raise ValueError(f'expected a header "Name: value" of a part, got {line[:60]!r}')
-        fields[match[1].lower()] = match[2].rstrip(b" \t")
+        if (name := match[1].lower()) in fields:
+            raise ValueError(f"expected one header {name.decode()} of a part, got two")
+        fields[name] = match[2].rstrip(b" \t")
     return fields
 
 
@@ -165,5 +180,5 @@ def _decode(data: bytes, charset: str) -> str:
     """`data` as text; what is not of the charset is read as ISO 8859-1, which anything is."""
     try:
         return data.decode(charset)
-    except (UnicodeDecodeError, LookupError):
+    except UnicodeDecodeError:
         return data.decode("latin-1")

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.environments import GITHUB, LEAN, MORE, THEIRS
+from adapters.environments import ADAPTERS, GITHUB, LEAN, MORE, THEIRS
 from adapters.processes import Process, free_port, process
 from hosts.environments import Environment
 
@@ -34,7 +34,7 @@ class Host:
         """Where these adapters are installed with this driver."""
         if self is not OURS:
             return THEIRS
-        names = {adapter.partition(".")[0] for adapter in adapters}
+        names = {adapter.partition(".")[0] for adapter in adapters} & ADAPTERS.keys()
         if names <= {"onebot", "satori"}:
             return LEAN
         return GITHUB if "github" in names else MORE

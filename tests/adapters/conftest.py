@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from adapters.bots import HOSTS, Host
+from adapters.bots import HOSTS, OURS, Host
 from adapters.environments import ENVIRONMENTS, NODE
 
 ALL = "all"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    text = "the driver that the adapters are tried on; NoneBot's own are there to try the tests"
+    text = "the driver that the adapters are tried on; NoneBot's own is there to try the tests"
     names = [host.name for host in HOSTS]
-    parser.addoption("--driver", choices=[*names, ALL], default=ALL, help=text)
+    parser.addoption("--driver", choices=[*names, ALL], default=OURS.name, help=text)
 
 
 def pytest_configure() -> None:

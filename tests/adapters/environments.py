@@ -46,14 +46,13 @@ ADAPTERS = {
 LEAN = Environment(
     name="adapters-lean",
     python=PYTHON,
-    alone=(NONEBOT,),
     requirements=(NONEBOT, ADAPTERS["onebot"], ADAPTERS["satori"], "--editable=."),
 )
 MORE = Environment(
     name="adapters-more",
     python=PYTHON,
     # Minecraft's asks for NoneBot with three of its drivers, and uses whichever is there.
-    alone=(NONEBOT, ADAPTERS["minecraft"]),
+    alone=(ADAPTERS["minecraft"],),
     requirements=(
         NONEBOT,
         *(ADAPTERS[name] for name in ("discord", "feishu", "qq", "telegram")),
@@ -63,28 +62,21 @@ MORE = Environment(
 GITHUB = Environment(
     name="adapters-github",
     python=PYTHON,
-    alone=(NONEBOT,),
     requirements=(NONEBOT, ADAPTERS["github"], "--editable=."),
 )
 THEIRS = Environment(
     name="adapters-theirs",
     python=PYTHON,
-    alone=(NONEBOT,),
-    requirements=(
-        NONEBOT.replace("==", "[fastapi,httpx,websockets]=="),
-        *ADAPTERS.values(),
-    ),
+    requirements=(NONEBOT.replace("==", "[fastapi,httpx,websockets]=="), *ADAPTERS.values()),
 )
 SATORI = Environment(
     name="adapters-satori",
     python=PYTHON,
-    alone=("satori-python-server==1.3.11",),
     requirements=("satori-python-server==1.3.11",),
 )
 ONEBOT12 = Environment(
     name="adapters-onebot12",
     python=PYTHON,
-    alone=("pylibob==0.1.1",),
     # It has not been touched since, and calls what Starlette 1.0 has dropped.
     requirements=("pylibob==0.1.1", "starlette<1"),
 )

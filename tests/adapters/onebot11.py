@@ -5,11 +5,16 @@ The libraries at its end of the wire are websockets and aiohttp.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+from adapters.standins import served
+from aiohttp import web
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.connection import Connection
 
@@ -78,3 +83,18 @@ def text_of(call: tuple[str, Any]) -> str:
     assert segment["type"] == "text"
     text: str = segment["data"]["text"]
     return text
+
+
+@asynccontextmanager
+async def http_api() -> AsyncIterator[tuple[str, asyncio.Queue[tuple[str, Any]]]]:
+    """Serve the API by HTTP; gives where that is, and the calls."""
+    calls: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+
+    async def called(request: web.Request) -> web.Response:
+        assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+        action = request.match_info["action"]
+        calls.put_nowait((action, await request.json()))
+        return web.json_response({"status": "ok", "retcode": 0, "data": RESULTS[action]})
+
+    async with served(web.post("/api/{action}", called)) as address:
+        yield f"http://{address}/api/", calls

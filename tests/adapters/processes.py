@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds after which a wait for another process has been in vain; on a busy machine it is slow."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")

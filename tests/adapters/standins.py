@@ -1,13 +1,18 @@
-"""What stands in for a platform: an HTTP server of aiohttp's, a client of httpx's."""
+"""What stands in for a platform, of libraries that we did not write.
+
+An HTTP server of aiohttp's, a client of httpx's, a WebSocket server of websockets'.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
 from adapters.processes import PATIENCE, Process
 from aiohttp import web
+from websockets.asyncio.server import ServerConnection, serve
 
 
 @asynccontextmanager
@@ -28,3 +33,17 @@ async def served(*routes: web.RouteDef) -> AsyncIterator[str]:
 def client(bot: Process) -> httpx.AsyncClient:
     """A client of the bot's server."""
     return httpx.AsyncClient(base_url=f"http://{bot.base}", timeout=PATIENCE, trust_env=False)
+
+
+@asynccontextmanager
+async def accepted() -> AsyncIterator[tuple[str, asyncio.Queue[ServerConnection]]]:
+    """Take WebSockets on the loopback; gives the address without its scheme, and what has come."""
+    connections: asyncio.Queue[ServerConnection] = asyncio.Queue()
+
+    async def hold(connection: ServerConnection) -> None:
+        connections.put_nowait(connection)
+        await connection.wait_closed()
+
+    async with serve(hold, "127.0.0.1", 0, max_size=None) as server:
+        host, port = next(iter(server.sockets)).getsockname()
+        yield f"{host}:{port}", connections

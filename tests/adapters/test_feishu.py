@@ -94,13 +94,15 @@ def event(text: str) -> dict[str, Any]:
 
 
 def frame(payload: bytes) -> bytes:
-    """An event on the long connection: a message of protocol buffers (the adapter's ws/frame.proto).
+    """An event on the long connection, in protocol buffers (the adapter's ws/frame.proto).
 
     The fields are 1 to 4, numbers; 5, the headers; 8, the payload.
     """
 
     def varint(number: int) -> bytes:
-        return bytes([number]) if number < 128 else bytes([number & 127 | 128]) + varint(number >> 7)
+        return (
+            bytes([number]) if number < 128 else bytes([number & 127 | 128]) + varint(number >> 7)
+        )
 
     def field(number: int, value: bytes) -> bytes:
         return varint(number << 3 | 2) + varint(len(value)) + value

@@ -1,4 +1,4 @@
-"""nonebot-adapter-github: reached by signed webhooks, which are those that GitHub gives as examples.
+"""nonebot-adapter-github: reached by signed webhooks, the examples of GitHub's own library.
 
 Its REST client, githubkit, is httpx's and passes every driver by; here it is only seen to work
 beside ours.
@@ -25,9 +25,7 @@ APP = "Iv1.1"
 SECRET = "s3cret"
 EXAMPLES = NODE / "node_modules/@octokit/webhooks-examples/api.github.com/index.json"
 
-pytestmark = pytest.mark.skipif(
-    not NODE.exists(), reason="GitHub's examples need npm, found none"
-)
+pytestmark = pytest.mark.skipif(not NODE.exists(), reason="GitHub's examples need npm, found none")
 
 
 def settings(**more: object) -> dict[str, object]:
@@ -37,7 +35,11 @@ def settings(**more: object) -> dict[str, object]:
 
 
 async def deliver(
-    session: httpx.AsyncClient, number: int, name: str, payload: dict[str, Any], secret: str = SECRET
+    session: httpx.AsyncClient,
+    number: int,
+    name: str,
+    payload: dict[str, Any],
+    secret: str = SECRET,
 ) -> httpx.Response:
     """Post an event, as GitHub does it."""
     body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
@@ -52,24 +54,24 @@ async def deliver(
     return await session.post(f"/github/webhooks/{APP}", content=body, headers=headers)
 
 
-def examples() -> list[tuple[str, dict[str, Any]]]:
-    """Every example of every event."""
+def examples() -> dict[str, list[dict[str, Any]]]:
+    """The examples of every event, the newest last."""
     entries = json.loads(EXAMPLES.read_text("utf-8"))
-    return [(entry["name"], example) for entry in entries for example in entry["examples"]]
+    return {entry["name"]: entry["examples"] for entry in entries}
 
 
 async def test_github_s_own_examples_come_as_events(host: Host, tmp_path: Path) -> None:
     adapters = ("github", "github_events")
     async with (
-        # A few of the examples are older than the adapter's models, of which it warns at length.
+        # Some of the examples are older than the adapter's models, of which it warns at length.
         running_bot(host, tmp_path, *adapters, tracebacks=True, **settings()) as bot,
         client(bot) as session,
     ):
         assert await bot.marks("connect") == [NAME, APP]
-        deliveries = list(enumerate(examples()))
-        assert len(deliveries) > 300
-        for number, (name, payload) in deliveries:
-            answer = await deliver(session, number, name, payload)
+        deliveries = list(enumerate(examples().items()))
+        assert len(deliveries) > 50
+        for number, (name, payloads) in deliveries:
+            answer = await deliver(session, number, name, payloads[-1])
             assert (answer.status_code, answer.text) == (200, "OK")
         came = {await bot.marks("delivery", times + 1) for times, _ in deliveries}
         assert came == {str(number) for number, _ in deliveries}
@@ -80,17 +82,13 @@ async def test_a_webhook_with_another_s_signature_is_refused(host: Host, tmp_pat
         running_bot(host, tmp_path, "github", **settings()) as bot,
         client(bot) as session,
     ):
-        answer = await deliver(session, 1, *examples()[0], secret="another")
+        answer = await deliver(session, 1, "star", examples()["star"][0], secret="another")
         assert (answer.status_code, answer.text) == (400, "Invalid Signature")
 
 
 async def test_a_comment_is_answered_by_its_own_rest_client(host: Host, tmp_path: Path) -> None:
     comments: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
-    (*_, payload) = (
-        payload
-        for name, payload in examples()
-        if name == "issue_comment" and payload["action"] == "created"
-    )
+    (*_, payload) = (each for each in examples()["issue_comment"] if each["action"] == "created")
 
     async def comment(request: web.Request) -> web.Response:
         comments.put_nowait((request.path, await request.json()))
@@ -99,9 +97,7 @@ async def test_a_comment_is_answered_by_its_own_rest_client(host: Host, tmp_path
     path = f"/repos/{payload['repository']['full_name']}/issues/{payload['issue']['number']}"
     async with (
         served(web.post(f"{path}/comments", comment)) as api,
-        running_bot(
-            host, tmp_path, "github", **settings(GITHUB_BASE_URL=f"http://{api}/")
-        ) as bot,
+        running_bot(host, tmp_path, "github", **settings(GITHUB_BASE_URL=f"http://{api}/")) as bot,
         client(bot) as session,
     ):
         payload["comment"]["body"] = "机器人 /echo 你好"

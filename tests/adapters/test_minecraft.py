@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from urllib.parse import quote_plus
 
 from adapters.bots import Host, running_bot
 from adapters.processes import Process
+from adapters.standins import accepted
 from websockets.asyncio.client import connect
 from websockets.asyncio.connection import Connection
-from websockets.asyncio.server import ServerConnection, serve
 
 NAME = "Minecraft"
 SERVER = "我的 世界"
@@ -62,17 +61,10 @@ async def test_it_is_reached_by_websocket(host: Host, tmp_path: Path) -> None:
 
 
 async def test_it_reaches_out_by_websocket(host: Host, tmp_path: Path) -> None:
-    connections: asyncio.Queue[ServerConnection] = asyncio.Queue()
-
-    async def accepted(websocket: ServerConnection) -> None:
-        connections.put_nowait(websocket)
-        await websocket.wait_closed()
-
-    async with serve(accepted, "127.0.0.1", 0) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
+    async with accepted() as (address, connections):
         settings = {
             "MINECRAFT_ACCESS_TOKEN": TOKEN,
-            "MINECRAFT_WS_URLS": {SERVER: [f"ws://127.0.0.1:{port}/"]},
+            "MINECRAFT_WS_URLS": {SERVER: [f"ws://{address}/"]},
         }
         async with running_bot(host, tmp_path, "minecraft", **settings) as bot:
             websocket = await connections.get()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -15,13 +14,12 @@ from adapters.onebot11 import (
     answer_call,
     connected_event,
     connection,
+    http_api,
     message_event,
     signature,
     text_of,
 )
-from adapters.standins import client, served
-from aiohttp import web
-from websockets.asyncio.server import ServerConnection, serve
+from adapters.standins import accepted, client
 from websockets.exceptions import InvalidStatus
 
 NAME = "OneBot V11"
@@ -58,19 +56,11 @@ async def test_a_reverse_websocket_without_its_token_is_refused(
 async def test_it_is_reached_by_signed_http_and_reaches_out_by_http(
     host: Host, tmp_path: Path
 ) -> None:
-    calls: asyncio.Queue[tuple[str, object]] = asyncio.Queue()
-
-    async def called(request: web.Request) -> web.Response:
-        assert request.headers["Authorization"] == f"Bearer {TOKEN}"
-        action = request.match_info["action"]
-        calls.put_nowait((action, await request.json()))
-        return web.json_response({"status": "ok", "retcode": 0, "data": RESULTS[action]})
-
-    async with served(web.post("/api/{action}", called)) as api:
+    async with http_api() as (root, calls):
         settings = {
             "ONEBOT_ACCESS_TOKEN": TOKEN,
             "ONEBOT_SECRET": SECRET,
-            "ONEBOT_V11_API_ROOTS": {"10001": f"http://{api}/api/"},
+            "ONEBOT_V11_API_ROOTS": {"10001": root},
         }
         async with (
             running_bot(host, tmp_path, "onebot.v11", **settings) as bot,
@@ -107,17 +97,10 @@ async def test_a_report_without_its_signature_is_refused(
 async def test_it_reaches_out_by_websocket_and_again_when_that_has_ended(
     host: Host, tmp_path: Path
 ) -> None:
-    connections: asyncio.Queue[ServerConnection] = asyncio.Queue()
-
-    async def accepted(websocket: ServerConnection) -> None:
-        connections.put_nowait(websocket)
-        await websocket.wait_closed()
-
-    async with serve(accepted, "127.0.0.1", 0, max_size=None) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
+    async with accepted() as (address, connections):
         settings = {
             "ONEBOT_ACCESS_TOKEN": TOKEN,
-            "ONEBOT_V11_WS_URLS": [f"ws://127.0.0.1:{port}/all?who=我"],
+            "ONEBOT_V11_WS_URLS": [f"ws://{address}/all?who=我"],
         }
         async with running_bot(host, tmp_path, "onebot.v11", errors=2, **settings) as bot:
             for times in (1, 2):

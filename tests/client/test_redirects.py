@@ -8,6 +8,7 @@ from fuzz.strategies import BOUNDED
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nbdriver.client.authorization import authorization
 from nbdriver.client.redirects import Step, follow, location_of
 from nbdriver.client.urls import URL
 from nbdriver.errors import InvalidResponse
@@ -192,6 +193,19 @@ def test_credentials_in_a_url_stay_with_its_authority() -> None:
     assert step("/x", url=url).url.password == "secret"
     assert step("//b/x", url=url).url.password is None
     assert step("http://you:other@b/x", url=url).url.password == "other"
+    assert step("http://you:other@a/x", url=url).url.password == "other"
+
+
+@pytest.mark.parametrize("location", ["http://a/x", "HTTP://A:80", "//a/x", "https://a/x", "?y"])
+def test_credentials_in_a_url_go_to_the_same_place_named_in_full(location: str) -> None:
+    assert step(location, url="http://me:secret@a/").url.userinfo == "me:secret"
+
+
+@pytest.mark.parametrize("location", ["http://a:81/", "https://a:81/", "//a./", "http://b/"])
+def test_credentials_in_a_url_go_to_no_other_place_and_do_not_come_back(location: str) -> None:
+    there = step(location, url="http://me:secret@a/").url
+    assert there.userinfo is None
+    assert step("http://a/", url=str(there)).url.userinfo is None
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -218,3 +232,26 @@ async def test_httpx_follows_alike(status: int, method: str, location: str) -> N
     assert [name for name, _ in ours.headers if name == "authorization"] == [
         name for name in theirs.headers if name == "authorization"
     ]
+
+
+@pytest.mark.parametrize(
+    "location", ["/x", "http://a/x", "https://a/x", "http://a:81/x", "http://b/x", "//u:p@b/"]
+)
+async def test_httpx_is_as_generous_with_credentials_in_a_url(location: str) -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(302 if len(seen) == 1 else 200, headers={"location": location})
+
+    url = "http://me:secret@a/"
+    transport = httpx.MockTransport(answer)
+    async with httpx.AsyncClient(transport=transport, follow_redirects=True) as client:
+        await client.get(url)
+    # It takes none from a Location; we do, as browsers.
+    given = seen[1].headers.get("authorization")
+    assert authorization(step(location, url=url).url) == (given or theirs_in(location))
+
+
+def theirs_in(location: str) -> str | None:
+    return "Basic dTpw" if "@" in location else None

@@ -242,6 +242,11 @@ SERVER = (
         {"~fastapi": "they do not", "~quart": "they do not"},
     ),
     Behaviour(
+        "test_after_a_task_that_fails_others_can_be_started",
+        "after a task of `driver.task_group` that failed others can be started, and bots connect",
+        {"~fastapi": "no more of them", "~quart": "no more of them"},
+    ),
+    Behaviour(
         "test_compression_is_agreed_on_if_it_is_asked_for",
         "a server compresses the messages of a WebSocket if the client asks for it",
         {OURS: "only with `NBDRIVER_DEFLATE=true`, since it takes time"},

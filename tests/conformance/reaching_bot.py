@@ -28,6 +28,9 @@ nonebot.init()
 driver = nonebot.get_driver()
 
 
+tasks: list[asyncio.Task[None]] = []
+
+
 async def page(request: Request) -> Response:
     """Tells who has asked."""
     return Response(200, content=request.headers["user-agent"].partition("/")[0])
@@ -46,8 +49,12 @@ async def ask() -> dict[str, object]:
     found: dict[str, object] = {"type": driver.type}
     if isinstance(driver, HTTPClientMixin):
         if isinstance(driver, ASGIMixin):
-            response = await driver.request(Request("GET", f"http://{place}/page"))
+            request = Request("GET", f"http://{place}/page", timeout=10.0)
+            response = await driver.request(request)
+            async with driver.get_session(headers={"X-A": "1"}, timeout=10.0) as session:
+                again = await session.request(request)
             assert isinstance(response.content, bytes)
+            assert again.content == response.content
             found["HTTP"] = response.content.decode()
         else:
             found["HTTP"] = "a client"
@@ -88,7 +95,8 @@ if isinstance(driver, ASGIMixin):
 
 @driver.on_startup
 async def start() -> None:
-    driver.task_group.start_soon(ask_and_stop)
+    # NoneBot 2.3 has no task group.
+    tasks.append(asyncio.create_task(ask_and_stop()))
 
 
 if __name__ == "__main__":

@@ -212,7 +212,7 @@ class Bytes:
 
 
 @asynccontextmanager
-async def serve_bytes(answer: Answer) -> AsyncIterator[Bytes]:
+async def serve_bytes(answer: Answer, host: str = "127.0.0.1") -> AsyncIterator[Bytes]:
     """Have `answer` called for each connection; `left` is set once it has returned."""
     tasks: set[asyncio.Task[Any]] = set()
 
@@ -231,7 +231,7 @@ async def serve_bytes(answer: Answer) -> AsyncIterator[Bytes]:
             writer.close()
             served.left.set()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, host, 0)
     served = Bytes(server.sockets[0].getsockname()[1])
     try:
         yield served

@@ -141,6 +141,15 @@ async def test_a_name_that_nobody_has_is_an_error(client: HTTPClientMixin) -> No
         await get(client, "http://nobody.invalid/")
 
 
+async def test_an_ipv6_address_can_be_asked(client: HTTPClientMixin) -> None:
+    answer = answers(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+    try:
+        async with serve_bytes(answer, "::1") as server:
+            assert (await get(client, f"http://[::1]:{server.port}/")).content == b"x"
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+
+
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "/path", "http://"])
 async def test_a_url_that_leads_nowhere_is_an_error(client: HTTPClientMixin, url: str) -> None:
     with pytest.raises(Exception, match=r".*"):

@@ -166,7 +166,7 @@ async def test_pings_are_answered_while_nobody_receives(
         await peer.wait_closed()
 
     async with serving(handle) as url, websocket_client.websocket(Request("GET", url)):
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(3):
             await answered.wait()
 
 

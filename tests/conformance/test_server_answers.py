@@ -201,5 +201,5 @@ def test_a_body_that_is_too_big_is_refused_before_it_is_read(server: Server) -> 
     with server.raw() as connection:
         lines = ("Content-Length: 10000000000",)
         connection.sendall(request(server, "/measure", *lines, method="POST"))
-        connection.settimeout(1)
+        connection.settimeout(2)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 413 ")

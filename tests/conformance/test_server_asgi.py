@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -105,6 +106,31 @@ async def test_a_startup_hook_that_fails_is_told(server_driver: str) -> None:
     with pytest.raises(Exception, match="a start-up hook that fails"):
         async with TestClient(driver.asgi, timeout=PATIENCE):
             pass
+
+
+async def test_after_a_task_that_fails_others_can_be_started(server_driver: str) -> None:
+    driver = make_server(server_driver)
+    assert isinstance(driver, ASGIMixin)
+    began, failed = asyncio.Event(), asyncio.Event()
+
+    async def fail() -> None:
+        failed.set()
+        raise ZeroDivisionError("a defect of a plugin")
+
+    async def work() -> None:
+        began.set()
+
+    async def use() -> None:
+        async with TestClient(driver.asgi, timeout=PATIENCE):
+            driver.task_group.start_soon(fail)
+            await failed.wait()
+            # What it brings about has its turns.
+            await asyncio.sleep(0.1)
+            driver.task_group.start_soon(work)
+            await began.wait()
+
+    async with asyncio.timeout(2):
+        await use()
 
 
 PLUGIN_TEST = """

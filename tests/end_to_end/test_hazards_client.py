@@ -277,8 +277,8 @@ SMUGGLING: dict[str, Answer] = {
     "a coding in HTTP/1.0": Answer(
         b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED
     ),
-    "a folded header": Answer(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: b\r\n c\r\n\r\nab" + SMUGGLED
+    "a folded coding": Answer(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n" + SMUGGLED
     ),
     "a bare LF": Answer(b"HTTP/1.1 200 OK\nContent-Length: 2\n\nab" + SMUGGLED),
     "a chunk without its end": Answer(

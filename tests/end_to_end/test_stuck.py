@@ -15,6 +15,7 @@ PROGRAM = textwrap.dedent(
     """
     import asyncio
     import sys
+    import threading
     import time
 
     from support.bots import RecordingBot
@@ -34,12 +35,20 @@ PROGRAM = textwrap.dedent(
         await asyncio.to_thread(time.sleep, 3600)
 
 
+    async def in_a_thread_of_its_own():
+        threading.Thread(target=time.sleep, args=(3600,)).start()
+        await asyncio.Event().wait()
+
+
+    WAYS = {"task": ignoring, "thread": in_a_thread, "own thread": in_a_thread_of_its_own}
+
+
     class Stuck(RecordingBot):
         headers = []
 
         async def handle_message(self, message):
             print("handling", flush=True)
-            await {"task": ignoring, "thread": in_a_thread}[message["how"]]()
+            await WAYS[message["how"]]()
 
 
     driver = Driver(Env(), Config())
@@ -50,7 +59,7 @@ PROGRAM = textwrap.dedent(
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-@pytest.mark.parametrize("how", ["task", "thread"])
+@pytest.mark.parametrize("how", ["task", "thread", "own thread"])
 def test_a_handler_that_cannot_be_cancelled_does_not_keep_the_process(
     how: str, loop: str, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from support.frames import take_frame
 
-from . import corpus, lanes, openings, sessions
+from . import answers, corpus, lanes, openings, sessions
 from .conversation import Act, Manner, Setting, Step
 from .judgement import hear, lanes_agree, means_the_same
 from .test_connections import test_whatever_a_peer_does_nothing_breaks_and_every_answer_is_right
@@ -197,6 +197,26 @@ class Openings(Target):
                 yield b"\x03\x00" + sent
 
 
+class Answers(Target):
+    """A client's request, and whatever a server answers to it."""
+
+    def check(self, data: bytes) -> None:
+        """Nothing breaks, nothing is left, and http.client reads the same."""
+        flags, size, *_ = data[:2].ljust(2, b"\0")
+        answers.ask(
+            in_steps(data[2:], size),
+            method=answers.METHODS[flags % 3],
+            follow_redirects=bool(flags & 4),
+            end=(None, Act.END, Act.RESET, None)[flags >> 3 & 3],
+        )
+
+    def seeds(self) -> Iterator[bytes]:
+        """Some answers, whole and in pieces, with each end."""
+        for number, answer in enumerate(answers.ANSWERS):
+            yield bytes([number % 3, 0]) + answer
+            yield bytes([8 + number % 3, 7]) + answer
+
+
 TARGETS: dict[str, Target] = {
     "http": Connection("http"),
     "websocket": Connection("websocket", corpus.OPENING),
@@ -204,6 +224,7 @@ TARGETS: dict[str, Target] = {
     "grammar": Grammar(),
     "lanes": Lanes(),
     "openings": Openings(),
+    "answers": Answers(),
 }
 
 

@@ -344,9 +344,6 @@ async def test_the_end_of_another_connection_is_a_failure_of_the_handler(
     assert lines("ERROR") == ["WebSocket /ws: the handler failed"]
 
 
-# The lifespan.
-
-
 async def test_handlers_end_before_the_hooks_of_the_shut_down(driver: Any) -> None:
     story: list[str] = []
 
@@ -367,65 +364,6 @@ async def test_handlers_end_before_the_hooks_of_the_shut_down(driver: Any) -> No
             await connection.ping()
             await server.close()
     assert story == ["started", "connected", "closed with 1001", "stopped"]
-
-
-async def test_background_tasks_of_nonebots_end_in_the_task_that_began(driver: Any) -> None:
-    story: list[str] = []
-
-    async def work() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            story.append("ended")
-
-    driver.on_startup(lambda: story.append("started"))
-    async with driver.serve("127.0.0.1", 0):
-        driver.task_group.start_soon(work)
-        await asyncio.sleep(0)
-    assert story == ["started", "ended"]
-
-
-async def test_a_start_up_hook_that_fails_stops_the_start_and_what_had_begun(
-    driver: Any, lines: Lines
-) -> None:
-    story: list[str] = []
-
-    async def fail() -> None:
-        raise LookupError("no database")
-
-    driver.on_startup(lambda: story.append("first"))
-    driver.on_startup(fail)
-    driver.on_startup(lambda: story.append("third"))
-    driver.on_shutdown(lambda: story.append("shut down"))
-    with pytest.raises(StartupError, match="start-up hook failed: LookupError"):
-        async with driver.serve("127.0.0.1", 0):
-            pass
-    assert story == ["first", "shut down"]
-    assert lines("ERROR") == ["A start-up hook failed"]
-
-
-async def test_a_shut_down_hook_that_fails_is_logged_and_the_driver_can_be_served_again(
-    driver: Any, lines: Lines
-) -> None:
-    story: list[str] = []
-
-    async def work() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            story.append("ended")
-
-    async def fail() -> None:
-        raise LookupError("no database")
-
-    driver.on_shutdown(fail)
-    for _ in range(2):
-        async with driver.serve("127.0.0.1", 0):
-            driver.task_group.start_soon(work)
-            await asyncio.sleep(0)
-    assert story == ["ended", "ended"]
-    line = "A shut-down hook failed, and those after it have not run"
-    assert lines("ERROR") == [line, line]
 
 
 async def test_a_driver_that_is_served_cannot_be_served_a_second_time(driver: Any) -> None:

@@ -18,8 +18,8 @@ from nbdriver.nonebot.v2 import timeouts
 from nbdriver.nonebot.v2.timeouts import (
     DEFAULT,
     NOT_SET,
+    Pings,
     opening_timeouts,
-    ping_settings,
     receive_limit,
     request_timeouts,
 )
@@ -91,14 +91,14 @@ def test_receiving_is_limited_where_that_is_said(timeout: Any, seconds: float | 
 
 def test_pings_are_ours_where_nothing_is_said() -> None:
     request = Request("GET", "ws://localhost", timeout=Timeout())
-    assert ping_settings(request) == {"ping_interval": UNSET, "ping_timeout": UNSET}
+    assert Pings.of(request) == (UNSET, UNSET)
 
 
 def test_pings_are_those_that_a_later_release_asks_for() -> None:
     request: Any = Request("GET", "ws://localhost", timeout=Timeout())
     request.ping_interval = 7
     request.timeout.ping = None
-    assert ping_settings(request) == {"ping_interval": 7, "ping_timeout": None}
+    assert Pings.of(request) == (7, None)
 
 
 @dataclass

@@ -149,6 +149,7 @@ class MemoryClient(Client):
         self.answers = answers
         self.asked = list[Asked]()
         self.servers = list[AnsweringServer]()
+        self.channels = list[Channel]()
 
     async def __aenter__(self) -> MemoryClient:
         await super().__aenter__()
@@ -160,4 +161,5 @@ class MemoryClient(Client):
         await asyncio.sleep(0)
         server = AnsweringServer(self.answers, self.asked, route, len(self.servers))
         self.servers.append(server)
-        return new_channel(server)
+        self.channels.append(new_channel(server))
+        return self.channels[-1]

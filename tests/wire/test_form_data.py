@@ -120,7 +120,8 @@ def test_what_may_stand_around_a_boundary_is_no_content(body: bytes, items: Any)
         ('form-data; name="你好"'.encode(), "你好"),
         (b'form-data; name="\xff"', "ÿ"),
         (b"form-data; NAME=a; name*=utf-8''b", "a"),
-        (b'form-data; name="a"; name="b"', "b"),
+        (b"form-data; ; name=a b ;", "a b"),
+        (b'form-data; name=a"b', 'a"b'),
     ],
 )
 def test_names_are_read_as_browsers_write_them(disposition: bytes, name: str) -> None:
@@ -139,6 +140,7 @@ def test_the_charset_of_the_form_is_that_of_its_fields(charset: str, text: str) 
 
 def test_a_charset_that_is_none_of_text_is_not_used() -> None:
     assert parse(f"{MULTIPART}; charset=base64", multipart(field(b"a", b"MQ=="))) == [("a", "MQ==")]
+    assert parse(f"{MULTIPART}; charset=punycode", multipart(field(b"a", b"b-a"))) == [("a", "b-a")]
     assert parse(f'{MULTIPART}; charset="\x00"', multipart(field(b"a"))) == [("a", "1")]
 
 
@@ -159,7 +161,14 @@ def test_a_charset_that_is_none_of_text_is_not_used() -> None:
         (multipart(field(b"a", b"1", b"A: b\nC: d")), "a header"),
         (multipart(field(b"a", b"1", b" folded: b")), "a header"),
         (multipart(field(b"a", b"1", b"A : b")), "a header"),
-        (multipart(field(b"a", b"1", *[b"A: b"] * 8)), "at most 8 headers"),
+        (multipart(field(b"a", b"1", *[b"A%d: b" % n for n in range(8)])), "at most 8 headers"),
+        (multipart(field(b"a", b"1", b"A: b", b"a: b")), "one header a of a part, got two"),
+        (multipart(field(b"a", b"1", b"content-disposition: form-data; name=b")), "got two"),
+        (multipart(field(b'a"; name="b')), "one parameter name of a form, got two"),
+        (multipart(field(b'a"; NAME=b; x="')), "one parameter name of a form, got two"),
+        (multipart(field(b'a"b')), "a parameter of a form, got"),
+        (multipart(field(b'a"; filename="b\\')), "a parameter of a form, got"),
+        (multipart(field(b'a"; x y="; filename=z')), "a parameter of a form, got"),
         (multipart(field(b"a", b"1", b"A: " + b"b" * 5_000)), "a header"),
         (multipart(field(b"a", b"1" * (MAX_FIELD + 1))), "at most 1048576 bytes in a field"),
         (multipart(*[field(b"a")] * (MAX_PARTS + 1)), "at most 1000 fields and"),
@@ -175,6 +184,15 @@ def test_a_form_that_is_malformed_cut_off_or_too_much_is_refused(body: bytes, sa
 def test_a_form_needs_a_boundary_of_a_bounded_length(boundary: str) -> None:
     with pytest.raises(ValueError, match="a boundary of 1 to 256 bytes"):
         parse(f"multipart/form-data; boundary={boundary}", multipart(field(b"a")))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    ['boundary="b', 'boundary="b"c', "boundary=c; boundary=b", 'x y="; boundary=b', "boundary"],
+)
+def test_a_form_whose_boundary_is_a_guess_is_refused(parameters: str) -> None:
+    with pytest.raises(ValueError, match=r"expected (one|a) parameter"):
+        parse(f"multipart/form-data; {parameters}", multipart(field(b"a")))
 
 
 def test_fields_and_files_are_bounded_each_by_itself() -> None:

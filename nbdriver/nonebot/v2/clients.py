@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from multidict import CIMultiDict
 from nonebot.config import Config, Env
@@ -25,6 +25,7 @@ from nonebot.drivers import (
 )
 
 from ... import logs
+from ...abc import WebSocketConnection
 from ...client import Client, ClientResponse, ClientSettings
 from ...client.cookies import new_jar
 from ...client.limits import within
@@ -33,12 +34,17 @@ from ..logs import attach
 from .timeouts import (
     DEFAULT,
     NOT_SET,
+    Pings,
     opening_timeouts,
-    ping_settings,
     receive_limit,
     request_timeouts,
 )
 from .websockets import WebSocket
+
+if TYPE_CHECKING:
+    # Not in every release.
+    from nonebot.internal.driver import CookieTypes, HeaderTypes, QueryTypes, TimeoutTypes
+    from nonebot.utils import UnsetType
 
 __all__ = ["ClientWebSocket", "Mixin", "Session"]
 
@@ -60,7 +66,7 @@ class ClientWebSocket(WebSocket):
     TimeoutError, and the next one goes on where it was.
     """
 
-    def __init__(self, websocket: Any, request: Request) -> None:
+    def __init__(self, websocket: WebSocketConnection, request: Request) -> None:
         super().__init__(websocket, request, accepted=True)
         self._receive_limit = receive_limit(request.timeout)
 
@@ -70,20 +76,22 @@ class ClientWebSocket(WebSocket):
 
     async def receive(self) -> str | bytes:
         """The next message."""
+        if self._receive_limit is None:
+            return await super().receive()
         async with within("read", self._receive_limit, f"for a message from {self.websocket}"):
             return await super().receive()
 
 
-def _fields(headers: CIMultiDict[str]) -> list[tuple[str, str]]:
+def _fields(headers: CIMultiDict[str]) -> tuple[tuple[str, str], ...]:
     """Header lines as our client takes them: what is not ASCII goes as UTF-8.
 
     Blanks around a value are no part of it (RFC 9110, 5.5); adapters have them where a token is
     empty.
     """
-    return [
+    return tuple(
         (f"{name}", value.strip(" \t").encode().decode("latin-1"))
         for name, value in headers.items()
-    ]
+    )
 
 
 def _asked(setup: Request) -> dict[str, Any]:
@@ -117,18 +125,18 @@ class Session(HTTPClientSession):
 
     def __init__(
         self,
-        params: Any = None,
-        headers: Any = None,
-        cookies: Any = None,
+        params: QueryTypes = None,
+        headers: HeaderTypes = None,
+        cookies: CookieTypes = None,
         version: str | HTTPVersion = HTTPVersion.H11,
-        timeout: Any = NOT_SET,
+        timeout: TimeoutTypes | UnsetType = NOT_SET,
         proxy: str | None = None,
     ) -> None:
         """See `Mixin.get_session`."""
         _check_version(version)
         self._timeouts = request_timeouts(timeout)
         self._settings = ClientSettings(
-            params=() if params is None else list(URL.build(query=params).query.items()),
+            params=() if params is None else tuple(URL.build(query=params).query.items()),
             headers=() if headers is None else _fields(CIMultiDict(headers)),
             cookies=Cookies(cookies).jar,
             proxy=proxy,
@@ -247,7 +255,7 @@ class Mixin(HTTPClientMixin, WebSocketClientMixin):
         Raises UpgradeRefused if the server does not want it, NetworkError.
         """
         _check_version(setup.version)
-        fields = _fields(setup.headers)
+        fields, pings = _fields(setup.headers), Pings.of(setup)
         asked_for = [value for name, value in fields if name.lower() == _SUBPROTOCOL]
         async with (
             self._clients.borrow() as client,
@@ -258,18 +266,19 @@ class Mixin(HTTPClientMixin, WebSocketClientMixin):
                 subprotocols=[each.strip() for value in asked_for for each in value.split(",")],
                 timeout=opening_timeouts(setup.timeout),
                 proxy=setup.proxy or UNSET,
-                **ping_settings(setup),
+                ping_interval=pings.interval,
+                ping_timeout=pings.timeout,
             ) as websocket,
         ):
             yield ClientWebSocket(websocket, setup)
 
     def get_session(
         self,
-        params: Any = None,
-        headers: Any = None,
-        cookies: Any = None,
+        params: QueryTypes = None,
+        headers: HeaderTypes = None,
+        cookies: CookieTypes = None,
         version: str | HTTPVersion = HTTPVersion.H11,
-        timeout: Any = NOT_SET,
+        timeout: TimeoutTypes | UnsetType = NOT_SET,
         proxy: str | None = None,
     ) -> Session:
         """A session, to be entered by `async with`; its requests may have more of each.

@@ -6,9 +6,8 @@ comes, and what they answer goes back.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -19,16 +18,15 @@ from nonebot.drivers import Response as NoneBotResponse
 from nonebot.exception import WebSocketClosed as NoneBotWebSocketClosed
 
 from ... import abc
-from ...errors import HTTPError, StartupError
+from ...errors import HTTPError
 from ...model import Request as ReceivedRequest
 from ...model import Response
+from .lifespan import NoneBotLifespan
 from .requests import Request, Site
 from .routes import RouteTable
 from .websockets import WebSocket
 
 __all__ = ["NoneBotApplication"]
-
-logger = logging.getLogger(__name__)
 
 Handler = Callable[[Any], Awaitable[Any]]
 
@@ -41,11 +39,10 @@ class NoneBotApplication(abc.Application):
     """Serves what a driver's adapters and plugins have set up."""
 
     def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+        self._lifespan = NoneBotLifespan(driver)
         self._routes: RouteTable[Handler] = RouteTable()
         self._straight: dict[tuple[str, str], Handler] = {}
         """Handlers by methods and targets, of those that need no second look."""
-        self._serving = False
         self.called("localhost")
 
     def called(self, authority: str) -> None:
@@ -62,43 +59,9 @@ class NoneBotApplication(abc.Application):
         """Serve WebSockets at a path."""
         self._routes.add(setup.path.path, None, setup.handle_func)
 
-    # The lifespan.
-
-    @asynccontextmanager
-    async def lifespan(self) -> AsyncIterator[None]:
-        """NoneBot's own: the start-up hooks, and at the end the shut-down hooks.
-
-        If a start-up hook fails, the shut-down hooks run: what had started may have something to
-        give back.
-        """
-        if self._serving:
-            raise StartupError("this driver is being served already")
-        self._serving = True
-        try:
-            try:
-                await self._driver._lifespan.startup()
-            except Exception as error:
-                logger.error("A start-up hook failed", exc_info=error)
-                raise StartupError(f"a start-up hook failed: {error!r}") from error
-            yield
-        finally:
-            try:
-                await self._shut_down()
-            finally:
-                self._serving = False
-
-    async def _shut_down(self) -> None:
-        lifespan = self._driver._lifespan
-        try:
-            await lifespan.shutdown()
-        except Exception:
-            logger.exception("A shut-down hook failed, and those after it have not run")
-            # What NoneBot does behind its hooks is still to be done.
-            hooks, lifespan._shutdown_funcs = lifespan._shutdown_funcs, []
-            try:
-                await lifespan.shutdown()
-            finally:
-                lifespan._shutdown_funcs = hooks
+    def lifespan(self) -> AbstractAsyncContextManager[None]:
+        """NoneBot's own."""
+        return self._lifespan.run()
 
     async def drain(self) -> None:
         """Nothing waits here: an event is its adapter's as soon as it is handed over."""

@@ -6,7 +6,7 @@ as may each field of a `Timeout`; before that, None is what nobody has set, and 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from nonebot import drivers, utils
 from nonebot.drivers import Request
@@ -16,8 +16,8 @@ from ...client.settings import UNSET, Timeouts, Unset
 __all__ = [
     "DEFAULT",
     "NOT_SET",
+    "Pings",
     "opening_timeouts",
-    "ping_settings",
     "receive_limit",
     "request_timeouts",
 ]
@@ -76,10 +76,15 @@ def receive_limit(timeout: object) -> float | None:
     return _given(timeout).get("read") if isinstance(timeout, _TIMEOUT) else None
 
 
-def ping_settings(setup: Request) -> dict[str, float | Unset | None]:
-    """`ping_interval` and `ping_timeout` of a WebSocket, where the release of NoneBot has them."""
-    asked = {
-        "ping_interval": getattr(setup, "ping_interval", NOT_SET),
-        "ping_timeout": getattr(getattr(setup, "timeout", None), "ping", NOT_SET),
-    }
-    return {name: UNSET if value is NOT_SET else value for name, value in asked.items()}
+class Pings(NamedTuple):
+    """What holds for the pings of a WebSocket; UNSET is our client's."""
+
+    interval: float | Unset | None
+    timeout: float | Unset | None
+
+    @classmethod
+    def of(cls, setup: Request) -> Pings:
+        """What a NoneBot Request asks for, which releases after 2.5.0 let it do."""
+        interval = getattr(setup, "ping_interval", NOT_SET)
+        timeout = getattr(setup.timeout, "ping", NOT_SET)
+        return cls(*(UNSET if value is NOT_SET else value for value in (interval, timeout)))

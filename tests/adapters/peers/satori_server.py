@@ -10,8 +10,8 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
-from datetime import datetime, timezone
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, ClassVar
 
 from satori import Channel, ChannelType, Event, EventType, Login, Member, MessageObject, User
 from satori.server import Adapter, Request, Server
@@ -30,8 +30,8 @@ def mark(name: str, value: object) -> None:
 class Platform(Adapter[None]):
     """The platform behind the server."""
 
-    required: set[str] = set()
-    stages = {"blocking"}
+    required: ClassVar[set[str]] = set()
+    stages: ClassVar[set[str]] = {"blocking"}
 
     def get_platform(self) -> str:
         return SELF.platform
@@ -75,7 +75,7 @@ class Platform(Adapter[None]):
             number += 1
             yield Event(
                 EventType.MESSAGE_CREATED,
-                datetime.now(timezone.utc),
+                datetime.now(UTC),
                 SELF,
                 channel=Channel("渠道", ChannelType.DIRECT),
                 user=User("小红", "小红"),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
 import pytest
+from hosts.environments import ROOT
 from hosts.hosting import LATER, PATIENCE, Host
 from hosts.later.clients import bot_process, connected, marks, post
+
+#: Asks itself by HTTP and WebSocket; those of other drivers' combinations too.
+REACHING_BOT = ROOT / "tests" / "conformance" / "reaching_bot.py"
 
 
 @pytest.mark.parametrize("host", LATER, ids=str)
@@ -24,6 +29,20 @@ def test_it_serves_events_and_websockets_and_stops(host: Host, tmp_path: Path) -
         bot.send_signal(signal.SIGINT)
         assert bot.wait() == 0
     assert marks(bot) == ["startup", "connected", "closed 1000", "shutdown"]
+    assert "Traceback" not in bot.output
+
+
+@pytest.mark.parametrize("host", LATER, ids=str)
+def test_it_reaches_out(host: Host, tmp_path: Path) -> None:
+    with bot_process(tmp_path, host=host, program=REACHING_BOT) as bot:
+        found = json.loads(bot.says("MARK ").removeprefix("MARK "))
+        assert bot.wait() == 0
+    assert found == {
+        "type": "nbdriver",
+        "HTTP": "nbdriver",
+        "WebSocket": "nbdriver",
+        "said": "你好",
+    }
     assert "Traceback" not in bot.output
 
 
