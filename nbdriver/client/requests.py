@@ -120,8 +120,9 @@ class Prepared:
         content = self.content if step.keeps_body else None
         if content is not None and not content.replayable:
             raise NetworkError(
-                f"expected a body that can be sent again, since {self.url} answered {status_code}:"
-                " give bytes or a file in the place of an iterator"
+                "expected a body that can be sent again, since"
+                f" {self.url.host_header} answered {status_code}: give bytes or a file in the place"
+                " of an iterator"
             )
         following = replace(
             self, method=step.method, url=step.url, given=step.headers, content=content

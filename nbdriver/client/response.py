@@ -104,7 +104,8 @@ class ClientResponse:
         self._content: bytes | None = None
 
     def __repr__(self) -> str:
-        return f"<ClientResponse {self.status_code} {self.reason} from {self.url}>"
+        # Without what may be secret in a path or a query.
+        return f"<ClientResponse {self.status_code} {self.reason} from {self.url.host_header}>"
 
     # Piece by piece.
 
