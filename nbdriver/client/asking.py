@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from http.cookiejar import CookieJar
 from typing import Final
 
-from ..errors import NetworkError, NetworkTimeout, TooManyRedirects
-from ..logs import mask_secrets
+from ..errors import InvalidResponse, NetworkError, NetworkTimeout, TooManyRedirects
 from ..wire.response_head import ResponseHead
 from .connection import Connection
 from .content import Content
@@ -110,7 +109,8 @@ class Asker:
         history = list[ClientResponse]()
         while True:
             connection, head = await self._exchange(prepared, terms)
-            answer = Answer(connection, self._pool, terms, f"for all that {prepared.url} answers")
+            doing = f"for the rest of an answer from {prepared.url.host_header}"
+            answer = Answer(connection, self._pool, terms, doing)
             try:
                 following = _following(prepared, head, terms)
                 if following is None:
@@ -118,7 +118,7 @@ class Asker:
                 if len(history) == terms.max_redirects:
                     raise TooManyRedirects(
                         f"expected at most {terms.max_redirects} redirects, the last one leads to"
-                        f" {following.url}"
+                        f" {following.url.host_header}"
                     )
                 history.append(await _without_body(prepared, head))
                 await _skim(answer)
@@ -161,6 +161,8 @@ class Asker:
                 body,
                 read_limit=limits.read,
             )
+            if head.status_code == 101:
+                raise InvalidResponse("expected an answer, got 101 (a WebSocket has its own way)")
         except BaseException as error:
             is_gone = isinstance(error, NetworkError) and not isinstance(error, NetworkTimeout)
             may_repeat = connection.used and not connection.answered and prepared.repeatable
@@ -229,6 +231,5 @@ async def _body(content: Content | None) -> bytes | AsyncIterator[bytes]:
 
 
 def _brief(prepared: Prepared) -> str:
-    """A request as the log names it."""
-    url = prepared.url
-    return f"{prepared.method} {url.scheme}://{url.host_header}{mask_secrets(url.target)}"
+    """A request as the log names it: paths and queries may hold secrets."""
+    return f"{prepared.method} {prepared.url.scheme}://{prepared.url.host_header}"

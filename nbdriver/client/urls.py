@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import re
-import stringprep
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from encodings.idna import nameprep
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, NamedTuple
@@ -57,8 +57,10 @@ _REMEMBERED: Final = 256
 _LONGEST_REMEMBERED: Final = 512
 # What resolvers take for an IPv4 address in a spelling of the 1980s: 127.1, 0x7f000001, 2130706433.
 _ENDS_IN_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?")
-# IDNA 2003, which the standard library has, makes another name of these than IDNA 2008 does.
-_DEVIATIONS: Final = frozenset("\u00df\u03c2\u200c\u200d")
+# IDNA 2003, which the standard library has, makes another name of these than what came later (IDNA
+# 2008, UTS 46): another letter or none for the first ones, one for those that nobody sees.
+_DEVIATIONS: Final = frozenset("\u00df\u1e9e\u03c2\u200c\u200d\u1806")
+_UNSEEN: Final = re.compile("[\u115f\u1160\u17b4\u17b5\u180f\u3164\uffa0\U000e0100-\U000e01ef]")
 
 
 class Origin(NamedTuple):
@@ -374,22 +376,33 @@ def _read_ipv4(host: str, text: str) -> str:
 
 def _to_ascii(host: str, text: str) -> str:
     """A name by IDNA, unless its versions disagree about it."""
-    if any(map(_is_ambiguous, host)):
-        raise InvalidURL(
-            'expected a host whose name has one form in ASCII, which then begins with "xn--";'
-            f" write that instead of {_shown(text)}"
-        )
+    if len(host) > _MAX_NAME:
+        return host
     try:
-        return host.encode("idna").decode("ascii") if len(host) <= _MAX_NAME else host
+        if not any(map(_is_ambiguous, host)):
+            return host.encode("idna").decode("ascii")
     except UnicodeError:
         raise InvalidURL(f"expected the name of a host (IDNA), got {_shown(text)}") from None
+    raise InvalidURL(
+        'expected a host whose name has one form in ASCII, which then begins with "xn--";'
+        f" write that instead of {_shown(text)}"
+    )
 
 
 def _is_ambiguous(character: str) -> bool:
-    """Whether IDNA 2003, of Unicode 3.2, may make something else of it than what came later."""
-    return character in _DEVIATIONS or (
-        stringprep.in_table_a1(character)
-        and unicodedata.normalize("NFKC", character.casefold()) != character
+    """Whether IDNA 2003, of Unicode 3.2, may make something else of it than what came later.
+
+    Raises UnicodeError for what may stand in no name.
+    """
+    if character.isascii():
+        return False
+    if character in _DEVIATIONS or _UNSEEN.match(character):
+        return True
+    prepared = nameprep(character)
+    # Of what is not known yet, nobody knows what it will be.
+    return bool(prepared) and (
+        unicodedata.category(character) in ("Cf", "Cn")
+        or prepared != unicodedata.normalize("NFKC", character.casefold())
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from http.cookiejar import CookieJar
 from typing import Any, Final
 
-from ..errors import NetworkError, TooManyRedirects, UpgradeRefused
+from ..errors import NetworkError, NetworkTimeout, TooManyRedirects, UpgradeRefused
 from ..logs import mask_secrets
 from ..model import Headers, Request
 from ..net.channel import Channel
@@ -78,7 +78,8 @@ class WebSockets:
         self._tasks = tasks
         self._jar = jar
         self._route = route
-        self._opened: set[ClientWebSocket] = set()
+        self._opening = set[asyncio.Timeout]()
+        self._opened = set[ClientWebSocket]()
         self._closed = False
 
     def open(
@@ -126,13 +127,7 @@ class WebSockets:
 
     @asynccontextmanager
     async def _during(self, prepared: Prepared, terms: _Terms) -> AsyncIterator[ClientWebSocket]:
-        total = terms.timeouts.total
-        async with within("total", total, f"for {_name(prepared.url)} to open"):
-            websocket = await self._follow(prepared, terms)
-        if self._closed:
-            await websocket.end(GOING_AWAY)
-            name = _name(prepared.url)
-            raise NetworkError(f"the client was closed while {name} was being opened")
+        websocket = await self._open(prepared, terms)
         self._opened.add(websocket)
         try:
             try:
@@ -145,9 +140,35 @@ class WebSockets:
             self._opened.discard(websocket)
 
     async def close(self) -> None:
-        """The client is left: each server is told 1001, and has the close limit to answer."""
+        """The client is left: each server is told 1001, and has the close limit to answer.
+
+        What is being opened is given up.
+        """
         self._closed = True
+        now = asyncio.get_running_loop().time()
+        for scope in self._opening:
+            scope.reschedule(now)
         await asyncio.gather(*(websocket.end(GOING_AWAY) for websocket in self._opened))
+
+    async def _open(self, prepared: Prepared, terms: _Terms) -> ClientWebSocket:
+        """Open it within the total limit, and before the client is left."""
+        name, total = _name(prepared.url), terms.timeouts.total
+        scope = asyncio.timeout(None)
+        self._opening.add(scope)
+        try:
+            async with scope, within("total", total, f"for {name} to open"):
+                websocket = await self._follow(prepared, terms)
+        except TimeoutError as error:
+            if isinstance(error, NetworkTimeout) or not scope.expired():
+                raise
+            raise _closed(name) from None
+        finally:
+            self._opening.discard(scope)
+        if self._closed:
+            # It was opened in the last moment.
+            await websocket.end(GOING_AWAY)
+            raise _closed(name)
+        return websocket
 
     async def _follow(self, prepared: Prepared, terms: _Terms) -> ClientWebSocket:
         """Ask wherever the answers lead, until one opens it or says no."""
@@ -212,6 +233,10 @@ class WebSockets:
             subprotocol=agreed.subprotocol,
             limits=terms.limits,
         )
+
+
+def _closed(name: str) -> NetworkError:
+    return NetworkError(f"the client was closed while {name} was being opened")
 
 
 def _name(url: URL) -> str:

@@ -63,7 +63,7 @@ async def open_tcp(channel: Channel, host: str, port: int) -> None:
     """
     addresses = _interleaved(await _resolve(host, port))
     shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    await _attach(channel, await _first(addresses, shown))
+    await _attach(channel, await _first(addresses, shown), shown)
 
 
 async def open_unix(channel: Channel, path: str) -> None:
@@ -80,7 +80,7 @@ async def open_unix(channel: Channel, path: str) -> None:
         raise ConnectError(
             f"expected a connection to unix:{path}, got none: {_words(error)}"
         ) from error
-    await _attach(channel, connected)
+    await _attach(channel, connected, f"unix:{path}")
 
 
 async def secure(channel: Channel, context: ssl.SSLContext, host: str) -> None:
@@ -232,10 +232,20 @@ async def _connect_unix(address: str) -> socket.socket:
         raise
 
 
-async def _attach(channel: Channel, connected: socket.socket) -> None:
-    """Give a connected socket to a channel, whose transport closes it, here too if cancelled."""
+async def _attach(channel: Channel, connected: socket.socket, shown: str) -> None:
+    """Give a connected socket to a channel, whose transport closes it, here too if cancelled.
+
+    Raises ConnectError.
+    """
     loop = asyncio.get_running_loop()
-    await loop.create_connection(lambda: channel.stream, sock=connected)
+    try:
+        await loop.create_connection(lambda: channel.stream, sock=connected)
+    except OSError as error:
+        # Before there was a transport: macOS takes no TCP_NODELAY for a socket that was reset.
+        connected.close()
+        raise ConnectError(
+            f"expected a connection to {shown}, but it was lost at once: {_words(error)}"
+        ) from error
 
 
 def _words(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Where a request's body ends: cut from the buffer in checked elements, which h11 then reads.
+"""Where a body ends: cut from the buffer in checked elements, which h11 then reads.
 
 h11 lets a bare CR stand in a chunk extension and takes what trailers say as headers; here each
 chunk line is held to RFC 9112, 7.1, and the limit on the body is kept before anything is buffered.
@@ -17,6 +17,9 @@ __all__ = ["BodyCutter", "ChunkedCutter", "LengthCutter"]
 
 # RFC 9112, 7.1 and 7.1.1: the size, and extensions of visible characters and blanks.
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?\r\n")
+# Servers put blanks behind the size, and clients have always passed over them; to nobody they mean
+# another size.
+_CHUNK_LINE_OF_ANSWER = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 _MAX_CHUNK_LINE = 256
 _MAX_TRAILERS = 8_192
 
@@ -80,9 +83,10 @@ class _Expect(enum.Enum):
 class ChunkedCutter:
     """A chunked body (RFC 9112, 7.1). Trailers are checked and then dropped (RFC 9110, 6.5.1)."""
 
-    __slots__ = ("_budget", "_expect", "_limit", "_remaining", "_trailers")
+    __slots__ = ("_budget", "_expect", "_limit", "_of_answer", "_remaining", "_trailers")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, of_answer: bool = False) -> None:
+        self._of_answer = of_answer
         self._limit = limit
         self._budget = limit
         self._remaining = 0
@@ -114,7 +118,7 @@ class ChunkedCutter:
                 raise HTTPError(400, f"expected a chunk line of at most {_MAX_CHUNK_LINE} bytes")
             return None
         line = _take(buffer, end + 1)
-        match = _CHUNK_LINE.fullmatch(line)
+        match = (_CHUNK_LINE_OF_ANSWER if self._of_answer else _CHUNK_LINE).fullmatch(line)
         if match is None:
             raise HTTPError(400, f"expected a chunk size in hex, got {line[:60]!a}")
         size = int(match[1], 16)
@@ -123,7 +127,9 @@ class ChunkedCutter:
         self._budget -= size
         self._remaining = size
         self._expect = _Expect.DATA if size else _Expect.TRAILER
-        return line
+        # h11 takes no blank before an extension, which RFC 9112, 7.1.1 allows; in a request that is
+        # as well, in an answer it would be a server that cannot be talked to.
+        return match[1] + b"\r\n" if self._of_answer else line
 
     def _cut_data(self, buffer: bytearray) -> bytes | None:
         if not buffer:

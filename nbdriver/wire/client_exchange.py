@@ -180,6 +180,6 @@ class ClientExchange:
 
 def _cutter(head: ResponseHead) -> BodyCutter:
     if head.framing is Framing.CHUNKED:
-        return ChunkedCutter(_UNLIMITED)
+        return ChunkedCutter(_UNLIMITED, of_answer=True)
     length = _UNLIMITED if head.framing is Framing.UNTIL_CLOSE else head.content_length
     return LengthCutter(length, _UNLIMITED)

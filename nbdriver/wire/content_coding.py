@@ -30,6 +30,11 @@ _MAX_CODINGS: Final = 4
 _FREE_MEMBERS: Final = 1_024
 _BYTES_OF_MEMBER: Final = 1_024
 
+# What a stage may be given for nothing, as a name in gzip's header or blocks without content. Else
+# another coding around it could make any number of such bytes, all inflated in one go.
+_FREE_INPUT: Final = 2**20
+_INPUT_PER_BYTE: Final = 16
+
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _ZLIB: Final = zlib.MAX_WBITS
 _RAW: Final = -zlib.MAX_WBITS
@@ -42,6 +47,7 @@ class _Stage:
         self._coding = coding
         self._limit = limit
         self._size = 0
+        self._consumed = 0
         self._members = 0
         self._stream: zlib._Decompress | None = None
         self._held = b""
@@ -77,6 +83,12 @@ class _Stage:
         data: bytes | memoryview = self._tail
         if not data:
             data, self._input = self._input[:_SLICE], self._input[_SLICE:]
+            self._consumed += len(data)
+            if self._consumed > _FREE_INPUT + _INPUT_PER_BYTE * self._size:
+                raise InvalidResponse(
+                    f"expected a body in {self._coding}, got {self._consumed} bytes of it"
+                    f" which hold {self._size}"
+                )
         stream = self._stream = self._stream or self._open(data)
         try:
             piece = stream.decompress(data, PIECE)

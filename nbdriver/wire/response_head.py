@@ -3,7 +3,8 @@
 Whoever sends us two answers in the place of one has the second believed to be that of the next
 request. So a head that two readers could read in two ways (both lengths, two lengths, a line end of
 another kind, ...) is refused here, each check beside its clause in RFC 9112, and with it goes the
-connection; nothing is mended, though a client may mend some of it.
+connection. What a client may mend is not mended, but for what it must: folded lines (5.2), where
+they decide nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ _STATUS_LINE = re.compile(
 )
 _FIELDS = re.compile(rb"(?:" + FIELD.pattern + rb")*+\r\n")
 _LENGTH = re.compile(r"[0-9]{1,19}")
+_FOLD = re.compile(rb"\r\n[ \t]++")
+#: A fold in a field by which somebody else may find another end of the body than we do.
+_FOLD_THAT_DECIDES = re.compile(
+    rb"\n(?:content-length|transfer-encoding|connection|upgrade):[^\r\n]*+\r\n[ \t]", re.IGNORECASE
+)
 _BEGINNING = b"HTTP/"
 #: The content types of TLS with which a server would begin (RFC 8446, 5.1): alert, handshake.
 _TLS = (0x15, 0x16)
@@ -93,6 +99,8 @@ def check_response_head(raw: bytes, method: str, *, max_headers: int = 100) -> R
     Raises InvalidResponse to refuse it.
     """
     line = _STATUS_LINE.match(raw)
+    if line is not None and not _FIELDS.fullmatch(raw, line.end()):
+        raw = _unfolded(raw, line.end())
     if line is None or not _FIELDS.fullmatch(raw, line.end()):
         raise _explain(raw)
     if line[1] != b"1":
@@ -113,6 +121,13 @@ def check_response_head(raw: bytes, method: str, *, max_headers: int = 100) -> R
         length,
         _keeps_alive(status_code, version, headers, framing),
     )
+
+
+def _unfolded(raw: bytes, start: int) -> bytes:
+    """A head whose fields begin at `start`, without the folds that may be there (RFC 9112, 5.2)."""
+    if _FOLD_THAT_DECIDES.search(raw):
+        return raw
+    return raw[:start] + _FOLD.sub(b" ", raw[start:])
 
 
 def _explain(raw: bytes) -> InvalidResponse:

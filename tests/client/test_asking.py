@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from support.cancelling import WAYS, Way
 from support.client import Answers, Asked, MemoryClient, answer, redirect
 from support.jumping import jumping
@@ -85,9 +88,11 @@ async def test_requests_to_one_place_share_a_connection() -> None:
 async def test_what_is_logged_is_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with MemoryClient(always(answer())) as client:
-        await client.request("GET", "http://name:pass@a.example/x?access_token=secret&b=c")
+        await client.request(
+            "GET", "http://name:pass@a.example/bot:token/x?access_token=secret&b=c"
+        )
     lines = [record.getMessage() for record in caplog.records if "client" in record.name]
-    assert lines == ["GET http://a.example/x?access_token=***&b=c: 200"]
+    assert lines == ["GET http://a.example: 200"]
 
 
 # A kept connection that is gone.
@@ -337,6 +342,16 @@ async def test_a_location_that_is_none_is_an_invalid_response() -> None:
             await client.request("GET", HERE + "a")
 
 
+@jumping
+async def test_an_answer_that_switches_protocols_is_none() -> None:
+    switching = b"HTTP/1.1 101 X\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
+    upgrade = {"Upgrade": "h2c", "Connection": "Upgrade"}
+    async with nothing_left(), MemoryClient(always(switching)) as client:
+        with pytest.raises(InvalidResponse, match="expected an answer, got 101"):
+            await client.request("GET", HERE, headers=upgrade)
+        assert len(client._pool) == 0
+
+
 # Proxies.
 
 
@@ -430,7 +445,7 @@ async def test_the_total_limit_is_over_the_body_as_well() -> None:
     client = MemoryClient(trickle)
     async with client:
         limits = Timeouts(total=4.5)
-        with pytest.raises(NetworkTimeout, match=r"for all that .* answers"):
+        with pytest.raises(NetworkTimeout, match="for the rest of an answer"):
             await client.request("GET", HERE, timeout=limits)
         began = loop.time()
         async with client.stream("GET", HERE, timeout=limits) as response:
@@ -551,5 +566,66 @@ def test_a_stream_may_be_cancelled_anywhere(way: Way) -> None:
                 assert outcome.cancelled or outcome.result == 900_000
                 assert len((await client.request("GET", HERE)).content) == 900_000
         assert number > 2
+
+    run()
+
+
+# Whatever a server says.
+
+ELEMENTS = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.0 200 OK\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n",
+        b"Content-Length: 5\r\n",
+        b"Content-Encoding: gzip\r\n",
+        b"Connection: close\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"\r\n",
+        b"hello",
+        b"5\r\nhello\r\n",
+        b"0\r\n\r\n",
+        answer(b"wrong"),
+    ]
+)
+
+
+@given(
+    st.lists(st.one_of(ELEMENTS, st.binary(max_size=6)), max_size=7),
+    st.sampled_from(["nothing", "end", "reset"]),
+    st.sampled_from(["GET", "HEAD", "POST"]),
+)
+@example(
+    [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"hello", answer(b"wrong")], "nothing", "GET"
+)
+@example([answer(b"wrong"), answer(b"wrong")], "nothing", "HEAD")
+@example([b"HTTP/1.1 204 X\r\nContent-Length: 5\r\n\r\n", b"hello"], "nothing", "GET")
+def test_whatever_a_server_says_is_an_answer_or_a_network_error_and_never_that_of_another(
+    pieces: list[bytes], end: str, method: str
+) -> None:
+    @jumping
+    async def run() -> None:
+        def answers(asked: Asked) -> bytes | None:
+            if len(client.asked) > 1:
+                return answer(b"hello")
+            server = client.servers[asked.connection]
+            for piece in pieces:
+                server.send(piece)
+            if end == "end":
+                server.transport.close()
+            elif end == "reset":
+                server.reset()
+            return None
+
+        client = MemoryClient(answers)
+        async with nothing_left(), client:
+            with suppress(NetworkError):
+                response = await client.request(method, HERE)
+                assert 200 <= response.status_code <= 999
+            await settle()
+            response = await client.request("GET", HERE)
+            assert (response.status_code, response.content) == (200, b"hello")
 
     run()

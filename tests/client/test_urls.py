@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urljoin
 
 import httpx
+import idna
 import pytest
 import yarl
 from fuzz.strategies import BOUNDED
@@ -109,10 +110,31 @@ def test_a_host_beyond_ascii_is_encoded_by_idna(host: str, ascii_host: str) -> N
     assert URL.parse(f"http://{host}/").host == ascii_host
 
 
-@pytest.mark.parametrize("host", ["straße.de", "ΒΌΛΟς.gr", "STRAẞE.de", "a\u200db.in"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "straße.de", "ΒΌΛΟς.gr", "STRAẞE.de", "a\u200db.in", "127.0.0.1\u115f", "evil\u3164.com",
+        "\uffa0.example", "a\u17b4b", "a\u1806b", "a\u180fb", "a\u2064b", "a\U000e0100b", "Ꭰ.com",
+        "a\U0001bca0b", "a\u0378b",
+    ],
+)  # fmt: skip
 def test_a_host_that_is_another_one_to_other_versions_of_idna_is_refused(host: str) -> None:
     with pytest.raises(InvalidURL, match='begins with "xn--"; write that instead of'):
         URL.parse(f"http://{host}/")
+
+
+# Letters, and what is not seen: combining, enclosing, format, blanks; surrogates have no encoding.
+SIGNS = st.characters(min_codepoint=0x80, exclude_categories=["Cs", "Co", "Zs"])
+
+
+@BOUNDED
+@given(st.text(SIGNS | st.sampled_from("a1.-"), min_size=1, max_size=6))
+def test_a_host_is_the_one_that_it_is_to_later_versions_of_idna(host: str) -> None:
+    try:
+        ours, theirs = URL.parse(f"http://{host}").host, idna.encode(host, uts46=True).decode()
+    except (InvalidURL, idna.IDNAError):
+        return
+    assert ours == theirs
 
 
 @pytest.mark.parametrize(

@@ -238,3 +238,37 @@ async def test_a_websocket_goes_over_a_unix_socket(tmp_path: Path) -> None:
     ):
         await websocket.send("hello")
         assert await websocket.receive() == "hello"
+
+
+@on_each_loop
+@pytest.mark.parametrize("tls", [False, True])
+async def test_a_server_is_told_1001_by_whoever_is_cancelled(tls: bool, tmp_path: Path) -> None:
+    """Though nobody waits for what becomes of it."""
+    heard = asyncio.get_running_loop().create_future()
+
+    async def hear(websocket: abc.WebSocketConnection) -> None:
+        await websocket.accept()
+        with pytest.raises(WebSocketClosed) as caught:
+            await websocket.receive()
+        heard.set_result((caught.value.code, caught.value.reason))
+
+    async def use(url: str) -> None:
+        async with client.websocket(url) as websocket:
+            opened.set()
+            await websocket.receive()
+
+    opened = asyncio.Event()
+    config = server_settings()
+    if tls:
+        config = server_settings(tls_certificate=write_certificate(tmp_path / "certificate.pem"))
+    async with (
+        Server(App(websocket=hear), config) as server,
+        Client(tls=client_context()) as client,
+    ):
+        url = f"{'wss' if tls else 'ws'}://localhost:{server.addresses[0][1]}/"
+        using = asyncio.create_task(use(url))
+        await opened.wait()
+        using.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await using
+        assert await heard == (1001, "")

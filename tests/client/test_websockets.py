@@ -620,18 +620,54 @@ async def test_when_the_client_is_left_its_websockets_are_told_1001() -> None:
 
 
 @jumping
-async def test_an_opening_of_a_client_that_is_left_meanwhile_comes_to_nothing() -> None:
-    async def late(peer: ServerPeer) -> None:
-        await asyncio.sleep(1)
-        await peer.accept()
-        assert await peer.read_close() == (1001, "")
-
-    async with reaching(late) as here:
+async def test_an_opening_of_a_client_that_is_left_meanwhile_is_given_up_at_once() -> None:
+    async with reaching(says_nothing) as here:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         opening = asyncio.create_task(here.open(URL).__aenter__())
         await settle()
         await here.websockets.close()
-        with pytest.raises(NetworkError, match="the client was closed"):
+        with pytest.raises(NetworkError, match="the client was closed while ws://bot"):
             await opening
+        assert loop.time() == began
+        await settle()
+        assert here.net.peers[0].lost
+
+
+@jumping
+async def test_an_opening_that_was_over_when_the_client_was_left_is_told_1001() -> None:
+    told = []
+
+    async def accepts(peer: ServerPeer) -> None:
+        await peer.accept()
+        told.append(await peer.read_close())
+        peer.send_close()
+
+    for turns in range(25):
+        async with reaching(accepts) as here:
+            opening = asyncio.create_task(here.open(URL).__aenter__())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await here.websockets.close()
+            await asyncio.wait([opening])
+            if opening.exception() is None:
+                await opening.result().leave()
+            else:
+                assert isinstance(opening.exception(), NetworkError)
+            await settle()
+            assert all(peer.lost or peer.eof for peer in here.net.peers)
+    assert set(told) == {(1001, "")}
+
+
+@jumping
+@pytest.mark.parametrize("limit", ["total", "somebody else's"])
+async def test_a_limit_that_is_over_before_the_client_is_left_is_told_as_that(limit: str) -> None:
+    async with reaching(says_nothing) as here:
+        timeouts = here.settings.timeouts.replace(total=1 if limit == "total" else None)
+        with pytest.raises(TimeoutError) as caught:
+            async with asyncio.timeout(None if limit == "total" else 1):
+                await here.open(URL, timeout=timeouts).__aenter__()
+        assert isinstance(caught.value, NetworkTimeout) is (limit == "total")
 
 
 # Cancellation.

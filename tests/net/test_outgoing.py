@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import errno
 import os
 import socket
 import ssl
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from support.cancelling import WAYS, Way
 from support.certificates import authority, client_context, stranger, write_authority
+from support.jumping import JumpingLoop
 from support.leaks import nothing_left
 from support.loops import on_each_loop
 from support.outside import Outside, blackhole, named, no_server, outside, server_context
@@ -117,6 +119,22 @@ async def test_an_ipv6_address_stands_in_brackets_before_its_port() -> None:
 async def test_a_name_that_no_name_system_takes_has_no_address() -> None:
     with pytest.raises(ConnectError, match=r"expected a name with an address, got a{64}: .*long"):
         await open_tcp(new_channel(), "a" * 64, 80)
+
+
+def test_a_connection_that_is_lost_before_it_has_a_transport_is_closed() -> None:
+    """On macOS it cannot be told to have no delay then."""
+
+    class OnMacOS(JumpingLoop):
+        async def create_connection(self, *args: Any, **kwargs: Any) -> Any:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    async def scenario() -> None:
+        async with outside() as there, nothing_left():
+            with pytest.raises(ConnectError, match="but it was lost at once: Invalid argument"):
+                await open_tcp(new_channel(), *there.address)
+
+    with asyncio.Runner(loop_factory=OnMacOS) as runner:
+        runner.run(scenario())
 
 
 # Happy eyeballs (RFC 8305), in virtual time.

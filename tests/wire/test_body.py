@@ -163,6 +163,29 @@ def test_a_chunk_that_goes_over_the_limit_is_413_by_its_line_alone() -> None:
     assert body_of(exact) == b"a" + b"b" * 999
 
 
+def test_a_blank_before_an_extension_is_no_reason_to_refuse_an_answer() -> None:
+    elements, _ = cut_all(
+        ChunkedCutter(LIMIT, of_answer=True), [b"5 ;a=b\r\nhello\r\n0\t; a\r\n\r\n"]
+    )
+    assert elements == [b"5\r\n", b"hello", b"\r\n", b"0\r\n", b"\r\n"]
+    assert read_by_h11(elements) == b"hello"
+
+
+@pytest.mark.parametrize("blanks", [b" ", b"\t", b" " * 250])
+def test_blanks_behind_a_size_are_passed_over_in_answers_alone(blanks: bytes) -> None:
+    data = b"5" + blanks + b"\r\nhello\r\n0" + blanks + b"\r\n\r\n"
+    assert status_of(data) == 400
+    for pieces in ([data], one_by_one(data)):
+        elements, _ = cut_all(ChunkedCutter(LIMIT, of_answer=True), pieces)
+        assert read_by_h11(elements) == b"hello"
+
+
+@pytest.mark.parametrize("line", [b" 5\r\n", b"5 5\r\n", b"5 \n", b"\r\n", b" \r\n", b"5\xa0\r\n"])
+def test_blanks_elsewhere_are_400_in_answers_too(line: bytes) -> None:
+    with pytest.raises(HTTPError, match="a chunk size in hex"):
+        cut_all(ChunkedCutter(LIMIT, of_answer=True), [line])
+
+
 # Trailers.
 
 

@@ -131,6 +131,8 @@ def test_a_body_has_the_length_that_was_announced() -> None:
 ANSWERS = {
     "a length": (FIVE + b"hello", b"hello", True),
     "chunks": (CHUNKED + b"2\r\nhe\r\n3;a=b\r\nllo\r\n0\r\n\r\n", b"hello", True),
+    "blanks behind sizes": (CHUNKED + b"2 \t\r\nhe\r\n3 ; a\r\nllo\r\n0  \r\n\r\n", b"hello", True),
+    "a folded field": (OK + b"A: b\r\n\tc\r\n d\r\n" + FIVE[len(OK) :] + b"hello", b"hello", True),
     "trailers": (CHUNKED + b"1\r\nh\r\n0\r\nA: b\r\n\r\n", b"h", True),
     "no chunks": (CHUNKED + b"0\r\n\r\n", b"", True),
     "no body": (NONE, b"", True),

@@ -263,3 +263,29 @@ def test_what_is_between_two_codings_has_a_limit_too() -> None:
 def test_what_cannot_be_compressed_may_be_larger_between_two_codings() -> None:
     data = Random(2).randbytes(100_000)
     assert decoded("gzip, deflate", [encoded(data, "gzip", "deflate")], len(data)) == data
+
+
+NOTHING = b"\x00\x00\x00\xff\xff"  # a stored block without content (RFC 1951, 3.2.4)
+NAMED = b"\x1f\x8b\x08\x08" + bytes(6)  # a header of gzip in which a name begins (RFC 1952, 2.3)
+FREE = 2**20
+
+
+@pytest.mark.parametrize("beginning", ["", "gzip"])
+@pytest.mark.parametrize("limit", [None, 64 * FREE])
+def test_what_holds_nothing_is_not_inflated_without_end(beginning: str, limit: int | None) -> None:
+    body, coding = (NAMED + b"x" * FREE, "gzip") if beginning else (NOTHING * FREE, "deflate")
+    said = f"expected a body in {coding}, got 10[0-9]+ bytes of it which hold 0$"
+    for codings in ([coding], [coding, "gzip"], [coding, "deflate", "gzip"]):
+        with pytest.raises(InvalidResponse, match=said):
+            decoded(", ".join(codings), [encoded(body, *codings[1:])], limit)
+
+
+def test_a_server_may_flush_after_each_byte() -> None:
+    stream = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    text = bytes(range(256)) * 700
+    flushed = (
+        stream.compress(text[n : n + 1]) + stream.flush(zlib.Z_SYNC_FLUSH) for n in range(len(text))
+    )
+    data = b"".join(flushed) + stream.flush()
+    assert len(data) > FREE
+    assert decoded("gzip", [data]) == text

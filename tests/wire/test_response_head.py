@@ -182,7 +182,14 @@ def test_another_major_version_is_refused(version: str) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (" folded", "no folded header lines"),
+        ("Content-Length: 1\r\n 2", "no folded header lines"),
+        ("content-length:\r\n\t12", "no folded header lines"),
+        ("Transfer-Encoding:\r\n chunked", "no folded header lines"),
+        ("TRANSFER-ENCODING: chunked\r\n ", "no folded header lines"),
+        ("Connection: keep-alive,\r\n close", "no folded header lines"),
+        ("Upgrade:\r\n \r\n websocket", "no folded header lines"),
+        ("A: b\r\n c\r\nContent-Length: 1\r\n 2", "no folded header lines"),
+        ("A: b\r\n c\x00d", "no control characters in the header 'A'"),
         ("A : b", "the name 'A '"),
         ("no colon", "the name 'no colon'"),
         (": no name", "the name ''"),
@@ -196,6 +203,29 @@ def test_a_malformed_field_is_refused_and_its_value_is_not_told(line: str, said:
     text = refusal_of("X: y", line)
     assert said in text
     assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("lines", "value"),
+    [
+        (["X: a", " b"], "a b"),
+        (["X: a \t", "\t \tb", " ", "  c;"], "a \t b  c;"),
+        (["X:", " a"], "a"),
+        (["X: a", " "], "a"),
+        (["X: a", " Content-Length: 5"], "a Content-Length: 5"),
+    ],
+)
+def test_a_folded_field_that_decides_nothing_is_one_line(lines: list[str], value: str) -> None:
+    # RFC 9112, 5.2: a user agent has to.
+    head = verdict("Content-Length: 3", *lines, "Y: z")
+    assert head.headers.joined() == {"content-length": "3", "x": value, "y": "z"}
+    assert (head.framing, head.content_length) == (Framing.LENGTH, 3)
+
+
+def test_before_the_first_field_nothing_is_folded() -> None:
+    # RFC 9112, 2.2
+    assert "no folded header lines" in refusal_of(" A: b")
+    assert "no folded header lines" in refusal_of("\tA: b", "C: d", " e")
 
 
 def test_there_are_not_too_many_fields() -> None:
@@ -382,6 +412,9 @@ LINES = st.lists(
                 "Connection: close",
                 "Connection: keep-alive, x",
                 "A: b",
+                "A: b\r\n c",
+                "Transfer-Encoding:\r\n chunked",
+                " d",
             ]
         ),
         st.text(st.characters(max_codepoint=255), max_size=12),
