@@ -138,8 +138,11 @@ class ProxyRules:
     def of(cls, settings: ClientSettings) -> ProxyRules:
         """What a client's settings say, and the environment now, where it is to be asked.
 
-        It is not asked where everything goes to a Unix socket. Raises ConfigError.
+        It is not asked where everything goes to a Unix socket. Raises ConfigError, for a proxy
+        beside such a socket too.
         """
+        if settings.proxy is not None and settings.unix is not None:
+            raise ConfigError("expected a proxy or a Unix socket for all requests, got both")
         if settings.proxy is not None or settings.unix is not None or not settings.trust_env:
             return cls.always(settings.proxy)
         return cls.from_environment()

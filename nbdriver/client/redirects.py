@@ -22,7 +22,8 @@ _STATUSES: Final = frozenset({301, 302, 303, 307, 308})
 _OF_BODY: Final = re.compile(r"content-.*|transfer-encoding|trailer|expect|digest", re.IGNORECASE)
 #: Headers that are for one host, and those whose very names say that what they hold is secret.
 _OF_HOST: Final = re.compile(
-    r"host|.*(?:auth|cookie|token|secret|passw|credential|api-?key|signature).*", re.IGNORECASE
+    r"host|.*[-_]key|.*(?:auth|cookie|token|secret|passw|credential|session|api-?key|signature).*",
+    re.IGNORECASE,
 )
 
 

@@ -43,9 +43,7 @@ class Prepared:
     method: str
     url: URL
     given: Lines
-    """The caller's headers."""
-    defaults: Lines
-    """Those of the settings, for the server that the caller names and no other."""
+    """The headers of the settings, and the caller's."""
     user_agent: str | None
     credentials: Credentials | None
     cookies: CookieJar | None
@@ -57,9 +55,8 @@ class Prepared:
 
         Nothing is said of a body.
         """
-        said = (*self.defaults, *self.given)
-        names = {name.lower() for name, _ in said}
-        fields = [(name, value) for name, value in said if name.lower() == "host"]
+        names = {name.lower() for name, _ in self.given}
+        fields = [(name, value) for name, value in self.given if name.lower() == "host"]
         fields = fields or [("Host", self.url.host_header)]
         usual = [
             ("User-Agent", self.user_agent),
@@ -71,7 +68,7 @@ class Prepared:
             for name, value in usual
             if value is not None and name.lower() not in names
         ]
-        fields += [(name, value) for name, value in said if name.lower() != "host"]
+        fields += [(name, value) for name, value in self.given if name.lower() != "host"]
         return fields
 
     def fields_with_body(self, jar: CookieJar | None) -> list[tuple[str, str]]:
@@ -132,7 +129,7 @@ class Prepared:
         )
         if step.keeps_credentials:
             return following
-        return replace(following, defaults=(), credentials=None, cookies=None)
+        return replace(following, credentials=None, cookies=None)
 
 
 def prepare(
@@ -151,15 +148,14 @@ def prepare(
     Raises InvalidURL, and ValueError or TypeError for what cannot be asked.
     """
     where = URL.parse(url).with_params(params).with_default_params(settings.params)
-    given = _lines(headers)
-    names = {name.lower() for name, _ in given}
-    defaults = tuple(field for field in settings.headers if field[0].lower() not in names)
-    _check((*defaults, *given))
+    own = _lines(headers)
+    names = {name.lower() for name, _ in own}
+    given = (*(field for field in settings.headers if field[0].lower() not in names), *own)
+    _check(given)
     return Prepared(
         method=_method(method),
         url=where,
         given=given,
-        defaults=defaults,
         user_agent=settings.user_agent,
         credentials=_credentials(where, auth, settings),
         cookies=jar_of(cookies, where),

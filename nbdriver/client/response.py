@@ -7,16 +7,14 @@ text. What is kept whole has a limit, which is looked at before it is kept.
 from __future__ import annotations
 
 import asyncio
-import codecs
-import encodings
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from encodings.aliases import aliases
 from typing import Any, Final
 
 from .. import codec
 from ..errors import InvalidResponse
 from ..model import Headers
+from ..wire.charsets import charset_of
 from ..wire.content_coding import PIECE, ContentDecoder
 from ..wire.response_head import Framing, ResponseHead
 from .urls import URL
@@ -26,19 +24,6 @@ __all__ = ["ClientResponse"]
 # RFC 9110, 8.3.1 and 5.6.6
 _CHARSET: Final = re.compile(
     r""";[ \t]*charset[ \t]*=[ \t]*"?([0-9a-z_.:+-]{1,40})[ \t]*(?:["';,]|$)""", re.IGNORECASE
-)
-#: Encodings of Python's that nobody stores text in, or that do not stand for text at all; to decode
-#: some of them takes the square of their length.
-_NO_CHARSETS: Final = frozenset(
-    "idna punycode raw_unicode_escape unicode_escape undefined utf_7 mbcs"
-    " base64_codec bz2_codec hex_codec quopri_codec rot_13 uu_codec zlib_codec".split()
-)
-#: The names by which text may be decoded, as Python normalises them; some have no other name.
-_CHARSETS: Final = frozenset(
-    name
-    for alias, module in (*aliases.items(), ("koi8_u", "koi8_u"), ("cp874", "cp874"))
-    if module not in _NO_CHARSETS
-    for name in (alias, module)
 )
 #: What is called by the name of a smaller set often has characters of the larger one, for which
 #: browsers take it (Encoding standard, 4.2).
@@ -165,11 +150,7 @@ class ClientResponse:
     def encoding(self) -> str:
         """How the body stands for text, as Python calls it: what the answer says, else UTF-8."""
         match = _CHARSET.search(self.headers.get("content-type") or "")
-        named = encodings.normalize_encoding(match[1]).lower() if match else ""
-        # Python remembers whatever name it was ever asked for, so it is asked for none but its own.
-        if named not in _CHARSETS:
-            return "utf-8"
-        name = codecs.lookup(named).name
+        name = (charset_of(match[1]) if match else None) or "utf-8"
         return _WIDER.get(name, name)
 
     @property

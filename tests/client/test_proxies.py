@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from urllib.request import proxy_bypass_environment
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nbdriver.client.proxies import Proxy, ProxyRules
 from nbdriver.client.settings import ClientSettings
@@ -134,6 +137,11 @@ def test_a_proxy_that_is_given_and_none_is_refused_at_once() -> None:
         ProxyRules.of(ClientSettings(proxy="socks4://proxy"))
 
 
+def test_a_proxy_beside_a_unix_socket_is_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match="got both"):
+        ProxyRules.of(ClientSettings(proxy="http://proxy", unix="/run/a"))
+
+
 @pytest.mark.parametrize(
     ("settings", "found"),
     [
@@ -247,6 +255,30 @@ def test_no_proxy_lists_names_addresses_and_networks(
     environment(http_proxy=HTTP, NO_PROXY=no_proxy)
     assert [host for host in past.split() if proxy_for(f"http://{host}/")] == []
     assert [host for host in by.split() if not proxy_for(f"http://{host}/")] == []
+
+
+LABELS = st.lists(st.sampled_from(["a", "b", "ab"]), min_size=1, max_size=3).map(".".join)
+PORTS = st.sampled_from([80, 8080])
+
+
+@given(
+    entries=st.lists(
+        st.tuples(st.sampled_from(["", "."]), LABELS, st.none() | PORTS)
+        | st.tuples(st.just(""), st.sampled_from(["10.0.0.1", "127.0.0.1"]), st.none() | PORTS),
+        max_size=4,
+    ),
+    host=LABELS | st.sampled_from(["10.0.0.1", "127.0.0.1"]),
+    port=PORTS,
+)
+def test_names_and_ports_in_no_proxy_mean_what_the_standard_library_takes_them_for(
+    entries: list[tuple[str, str, int | None]], host: str, port: int
+) -> None:
+    text = ",".join(f"{dot}{name}" + (f":{at}" if at else "") for dot, name, at in entries)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("http_proxy", HTTP)
+        patch.setenv("no_proxy", text)
+        ours = proxy_for(f"http://{host}:{port}/") is None
+    assert ours == bool(proxy_bypass_environment(f"{host}:{port}", {"no": text}))
 
 
 def test_a_port_in_no_proxy_is_that_of_the_scheme_if_a_url_names_none(

@@ -22,6 +22,9 @@ SECRETS = (
     ("X-Api-Key", "e"),
     ("x-auth-token", "f"),
     ("X-Signature", "g"),
+    ("x_api_key", "h"),
+    ("X-Access-Key", "i"),
+    ("X-Session-Id", "j"),
 )
 OTHERS = (("accept", "*/*"), ("user-agent", "me"), ("x-request-id", "1"), ("x-forwarded-host", "h"))
 

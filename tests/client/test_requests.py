@@ -240,7 +240,7 @@ def led(request: Prepared, location: str, status_code: int = 302) -> Prepared:
 
 SECRETS: dict[str, Any] = {
     "headers": [("Authorization", "secret"), ("Cookie", "secret=1"), ("X-Plain", "kept")],
-    "settings": {"headers": {"X-Default": "secret"}, "auth": ("name", "secret")},
+    "settings": {"headers": {"X-Token": "secret", "X-Default": "kept"}, "auth": ("name", "secret")},
     "cookies": {"own": "secret"},
 }
 
@@ -264,6 +264,7 @@ def test_a_redirect_to_another_host_or_out_of_tls_takes_nothing_secret_along(
     sent = following.fields(None)
     assert ("secret" in str(sent)) is kept
     assert ("X-Plain", "kept") in sent
+    assert ("X-Default", "kept") in sent
     for secret in ({"auth": ("name", "secret")}, {"cookies": {"own": "secret"}}):
         sent = led(prepared(url, **secret), location).fields(None)
         assert len(sent) == (2 if kept else 1)
@@ -291,6 +292,17 @@ def test_a_redirect_keeps_the_body_or_drops_it_with_what_is_said_of_it() -> None
         ("Accept", "*/*"),
         ("Accept-Encoding", "gzip, deflate"),
     ]
+
+
+def test_with_a_body_goes_what_the_settings_say_of_it() -> None:
+    request = prepared(
+        method="POST",
+        content=content_of(content=b"{}"),
+        settings={"headers": {"Content-Type": "application/json", "User-Agent": "me"}},
+    )
+    for location in ("/b", "http://b/"):
+        assert led(request, location, 307).given == request.given
+        assert led(request, location, 303).given == (("User-Agent", "me"),)
 
 
 def test_a_body_that_is_gone_cannot_be_sent_again() -> None:

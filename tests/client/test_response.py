@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.cancelling import WAYS, Way
 from support.jumping import jumping
 
-from nbdriver.client.response import _CHARSETS, ClientResponse
+from nbdriver.client.response import ClientResponse
 from nbdriver.client.urls import URL
 from nbdriver.errors import InvalidResponse
 from nbdriver.wire.response_head import check_response_head
@@ -299,14 +299,6 @@ def test_text_is_what_the_charset_says_or_utf_8(
         assert (answer.encoding, answer.text) == (encoding, text)
 
     scenario()
-
-
-@jumping
-async def test_every_charset_that_is_known_stands_for_text() -> None:
-    for name in _CHARSETS:
-        answer = response(b"\xff\x00a", fields={"Content-Type": f"text/plain; charset={name}"})
-        await answer.read()
-        assert isinstance(answer.text, str)
 
 
 @jumping

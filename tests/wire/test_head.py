@@ -878,6 +878,7 @@ def test_what_is_recognised_is_what_the_cutter_and_the_check_say_of_it(
 
 @given(heads() | PLAIN, st.binary(max_size=3) | DIGITS, st.binary(max_size=30))
 @example(head_of("Content-Length: 5"), b"005", b"")
+@example(head_of("Content-Length: 5 "), b"0", b"")
 def test_a_familiar_head_is_what_the_check_says_of_it(
     raw: bytes, digits: bytes, follows: bytes
 ) -> None:
@@ -893,6 +894,7 @@ def test_a_familiar_head_is_what_the_check_says_of_it(
     other = before + line + digits + after
     found = familiar.match(other + follows)
     if found is None:
-        assert not re.fullmatch(rb"[0-9]{1,19}", digits)
+        # Nothing is lost by asking `check`, as of a length with a blank behind it.
+        assert not re.fullmatch(rb"[0-9]{1,19}", digits) or after[:1] in (b" ", b"\t")
         return
     assert found == (check(other, LIMITS), len(other))
