@@ -90,8 +90,11 @@ class Pool(Generic[R]):
         """A connection of that route, for `release`; waits in line for it or for a place.
 
         If it has to be `fresh`, it has served no request. Raises NetworkError if the pool is
-        closed meanwhile, and what making a connection raises. Safe to cancel.
+        closed, before or meanwhile, and what making a connection raises. Safe to cancel.
         """
+        if self._closed:
+            # What was under way may ask for another connection, and must not wait for a place.
+            raise _closed()
         granted = asyncio.get_running_loop().create_future()
         waiter = _Waiter(next(self._numbers), route, fresh, granted)
         self._lines.setdefault(route, {})[waiter.number] = waiter

@@ -440,6 +440,16 @@ async def test_what_was_granted_in_the_moment_of_the_end_is_no_use() -> None:
 
 
 @jumping
+async def test_whoever_asks_after_the_end_is_told_at_once_however_many_they_are() -> None:
+    async with pool_of(Network(), max_connections=1) as pool:
+        await pool.close()
+        for _ in range(3):
+            with pytest.raises(NetworkError, match="client was closed"):
+                async with asyncio.timeout(1):
+                    await pool.acquire("a")
+
+
+@jumping
 async def test_who_was_cancelled_before_the_end_hears_nothing_of_it() -> None:
     network = Network()
     async with pool_of(network, max_connections=1) as pool:
