@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from . import abc, logs
 from .asgi import ASGIApplication
-from .config import ServerConfig, log_level_number
+from .config import log_level_number
 from .dispatch import Dispatcher
 from .errors import StartupError
 from .hooks import call_hook, name_of
-from .keywords import understand
 from .model import Request, Response
 from .net.clock import LoopClock
-from .net.program import run
-from .net.server import MOMENT, Server
+from .net.server import MOMENT
+from .serving import Serving
 
 __all__ = ["Driver"]
 
@@ -33,7 +30,7 @@ Hook = TypeVar("Hook", bound=Callable[..., Any])
 _SHARE = 1 / 48
 
 
-class Driver(abc.Driver):
+class Driver(Serving, abc.Driver):
     """A driver with a server of its own.
 
     Routes: `POST /{adapter}/` or `/{adapter}/http` takes an event, `/{adapter}/ws` a reverse
@@ -48,18 +45,11 @@ class Driver(abc.Driver):
         super().__init__(env, config)
         self._startup_hooks: list[Callable[..., Any]] = []
         self._shutdown_hooks: list[Callable[..., Any]] = []
-        self._application = _DriverApplication(self)
+        self._application: _DriverApplication = _DriverApplication(self)
         self._configure(None, None, {})
 
-    def _configure(
-        self, host: str | None, port: int | None, settings: Mapping[str, object]
-    ) -> None:
-        """Take `settings` for what comes; a host or port of None is the configuration's."""
-        places = {"host": host, "port": port}
-        given = {name: place for name, place in places.items() if place is not None}
-        config = ServerConfig.from_config(self.config, os.environ, **settings, **given)
-        self._server_config = config
-        self._bot_hooks.timeout = config.hook_timeout
+    def _configured(self) -> None:
+        self._bot_hooks.timeout = self._server_config.hook_timeout
 
     @property
     def type(self) -> str:
@@ -91,18 +81,6 @@ class Driver(abc.Driver):
         self._shutdown_hooks.append(func)
         return func
 
-    def serve(
-        self, host: str | None = None, port: int | None = None, **settings: Any
-    ) -> AbstractAsyncContextManager[Server]:
-        """Serve while an `async with` block runs, in the loop that is running.
-
-        `settings` are those of ServerConfig and beat the configuration; port 0 picks a port, and
-        `server.addresses` tells which. Signal handlers are not touched. Raises ConfigError at once,
-        StartupError on entering.
-        """
-        self._configure(host, port, settings)
-        return Server(self._application, self._server_config)
-
     def run(
         self, host: str | None = None, port: int | None = None, *args: Any, **kwargs: Any
     ) -> None:
@@ -113,14 +91,10 @@ class Driver(abc.Driver):
         named in a warning. Raises SystemExit with 3 if the server could not start, and with 1 if
         the stop had to be forced.
         """
-        ready = kwargs.pop("ready", None)
         level, debug = kwargs.pop("log_level", None), getattr(self.config, "debug", None)
         level = level or getattr(self.config, "log_level", None)
         logs.configure(log_level_number(level, debug=bool(debug)))
-        self._configure(host, port, understand(kwargs))
-        code = run(self._application, self._server_config, ready)
-        if code:
-            sys.exit(code)
+        self._run(host, port, kwargs)
 
     async def _handle_http(self, request: Request) -> Response:
         """One event by HTTP (the contract's `_handle_http`)."""

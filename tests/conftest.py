@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from support.lanes import LANES, take_lane
+
+PROXIES = frozenset({"all_proxy", "http_proxy", "https_proxy", "no_proxy"})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -13,6 +17,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before any test is imported, since some make their limits then."""
+    # A client of ours would look for them, and everything here is on this machine.
+    for name in [each for each in os.environ if each.lower() in PROXIES]:
+        del os.environ[name]
     lane: str = config.getoption("lane")
     if lane != LANES[0]:
         take_lane(lane)

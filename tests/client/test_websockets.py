@@ -641,7 +641,7 @@ async def test_an_opening_that_was_over_when_the_client_was_left_is_told_1001() 
         told.append(await peer.read_close())
         peer.send_close()
 
-    for turns in range(40):
+    for turns in range(25):
         async with reaching(accepts) as here:
             opening = asyncio.create_task(here.open(URL).__aenter__())
             for _ in range(turns):

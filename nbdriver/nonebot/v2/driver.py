@@ -7,10 +7,6 @@ the lifespan are NoneBot's.
 from __future__ import annotations
 
 import logging
-import os
-import sys
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from nonebot.config import Config, Env
@@ -21,9 +17,7 @@ from ... import logs
 from ...addresses import hosts_of
 from ...asgi import ASGIApplication
 from ...config import ServerConfig, log_level_number
-from ...keywords import understand
-from ...net.program import run
-from ...net.server import Server
+from ...serving import Serving
 from ..logs import attach
 from .clients import Mixin
 from .server import NoneBotApplication
@@ -31,7 +25,7 @@ from .server import NoneBotApplication
 __all__ = ["Driver"]
 
 
-class Driver(Mixin, NoneBotDriver, ASGIMixin):
+class Driver(Serving, Mixin, NoneBotDriver, ASGIMixin):
     """A NoneBot driver with a server and clients of its own.
 
     `NBDRIVER_*` settings come from NoneBot's `.env` files and from the process environment, which
@@ -41,20 +35,13 @@ class Driver(Mixin, NoneBotDriver, ASGIMixin):
     def __init__(self, env: Env, config: Config) -> None:
         """Called by `nonebot.init`. Raises ConfigError for a setting that cannot be used."""
         super().__init__(env, config)
-        self._application = NoneBotApplication(self, self._clients.stop)
+        self._application: NoneBotApplication = NoneBotApplication(self, self._clients.stop)
         self._configure(None, None, {})
         attach(self.logger)
 
-    def _configure(
-        self, host: str | None, port: int | None, settings: Mapping[str, object]
-    ) -> None:
-        """Take `settings` for what comes; a host or port of None is the configuration's."""
-        places = {"host": host, "port": port}
-        given = {name: place for name, place in places.items() if place is not None}
-        config = ServerConfig.from_config(self.config, os.environ, **settings, **given)
-        self._server_config = config
-        self._application.called(_authority(config))
-        self._asgi = ASGIApplication(self._application, config)
+    def _configured(self) -> None:
+        self._application.called(_authority(self._server_config))
+        self._asgi = ASGIApplication(self._application, self._server_config)
 
     @property
     def type(self) -> str:
@@ -84,18 +71,6 @@ class Driver(Mixin, NoneBotDriver, ASGIMixin):
         """Called by adapters and plugins: serve WebSockets at a path."""
         self._application.add_websocket(setup)
 
-    def serve(
-        self, host: str | None = None, port: int | None = None, **settings: Any
-    ) -> AbstractAsyncContextManager[Server]:
-        """Serve while an `async with` block runs, in the loop that is running.
-
-        `settings` are those of ServerConfig and beat the configuration; port 0 picks a port, and
-        `server.addresses` tells which. Signal handlers are not touched. Raises ConfigError at once,
-        StartupError on entering.
-        """
-        self._configure(host, port, settings)
-        return Server(self._application, self._server_config)
-
     def run(
         self,
         host: str | None = None,
@@ -114,14 +89,10 @@ class Driver(Mixin, NoneBotDriver, ASGIMixin):
         """
         # NoneBot's `run` has no types.
         super().run(host, port, app=app, **kwargs)  # type: ignore[no-untyped-call]
-        ready = kwargs.pop("ready", None)
         # Else the level that `attach` has left: NoneBot's filter does the rest.
         if (level := kwargs.pop("log_level", None)) is not None:
             self.logger.setLevel(log_level_number(level))
-        self._configure(host, port, understand(kwargs))
-        code = run(self._application, self._server_config, ready)
-        if code:
-            sys.exit(code)
+        self._run(host, port, kwargs)
 
 
 def _authority(config: ServerConfig) -> str:
