@@ -151,6 +151,10 @@ async def test_a_stop_without_a_start_ends_nothing(client: Any) -> None:
 async def test_what_cannot_be_asked_is_told(client: Any) -> None:
     with pytest.raises(ConfigError, match="headers"):
         client.get_session(headers={"a b": "c"})
+    given: list[Any] = [{"X-Count": 1}, {"X-Count": None}]
+    for headers in given:
+        with pytest.raises(TypeError, match=r"text as the header X-Count, got (int|NoneType)"):
+            await client.request(Request("GET", "http://127.0.0.1:1", headers=headers))
     with pytest.raises(RuntimeError, match="HTTP version"):
         client.get_session(version="2")
     with pytest.raises(RuntimeError, match="HTTP version"):
