@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from nbdriver.config import ServerConfig
 
 Lines = Callable[[str], list[str]]
 WITHOUT_EFFECT = "Settings without effect inside NoneBot, where adapters see to bots and events: "
@@ -19,6 +23,13 @@ def test_settings_that_only_our_own_dispatching_minds_are_warned_of_once(
     driver.serve(pending_timeout=1)
     driver.serve(max_pending=2)
     assert lines("WARNING")[1:] == [f"{WITHOUT_EFFECT}NBDRIVER_PENDING_TIMEOUT"]
+
+
+def test_the_page_names_the_settings_without_effect() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "nonebot.md").read_text("utf-8")
+    _, _, text = page.partition("are without effect")
+    named = re.findall(r"`(NBDRIVER_[A-Z_]+)`", text.partition("\n\n")[0])
+    assert set(named) == set(ServerConfig.dispatching())
 
 
 def test_settings_that_count_are_not_warned_of(
