@@ -87,7 +87,10 @@ class ProtocolViolation(DriverError):
 
 
 class WebSocketClosed(DriverError):
-    """The WebSocket is closed; `code` and `reason` are the peer's, or 1006 if it just left."""
+    """The WebSocket is closed; `code` and `reason` are the peer's, or 1006 if it just left.
+
+    It is no NetworkError, since a WebSocket that ends in good order (1000, 1001) ends so too.
+    """
 
     def __init__(self, code: int, reason: str = "") -> None:
         super().__init__(code, reason)
@@ -95,7 +98,8 @@ class WebSocketClosed(DriverError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.reason}" if self.reason else str(self.code)
+        why = f"{self.code}: {self.reason}" if self.reason else f"{self.code}"
+        return f"the WebSocket is closed: {why}"
 
 
 class NetworkError(DriverError):
@@ -106,8 +110,12 @@ class NetworkError(DriverError):
     """
 
 
-class ConnectError(NetworkError):
-    """No connection: the name, the address, TLS, or the proxy on the way did not let us through."""
+class ConnectError(NetworkError, OSError):
+    """No connection: the name, the address, TLS, or the proxy on the way did not let us through.
+
+    An OSError too, as what the standard library raises there; it has no `errno`, since more than
+    one address may have been tried.
+    """
 
 
 class NetworkTimeout(NetworkError, TimeoutError):
