@@ -41,6 +41,8 @@ def read_address(name: object) -> Address | None:
 # RFC 9110, 5.6.2 (token) and 5.5 (field-content; obs-text is what latin-1 leaves above 0x7f).
 _FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _FIELD_VALUE = re.compile(r"(?:[\x21-\x7e\x80-\xff]+(?:[ \t]+[\x21-\x7e\x80-\xff]+)*)?")
+#: What makes a text none: a character that may not stand there, or a blank at an end.
+_NO_FIELD_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]|\A[ \t]|[ \t]\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 #: Characters of a name that is shared: no client has longer ones with every request.
 _SHARED = 40
@@ -242,9 +244,12 @@ def check_field(name: str, value: str) -> tuple[str, str]:
     if not _FIELD_NAME.fullmatch(name):
         raise ValueError(f"expected a header name (RFC 9110, 5.1), got {name!r}")
     if not _FIELD_VALUE.fullmatch(value):
+        # Which may be a token that was read with the end of its line.
+        wrong = _NO_FIELD_VALUE.search(value)
+        assert wrong is not None
         raise ValueError(
             f"expected a value for {name} without control characters, outer blanks or characters"
-            f" beyond ISO 8859-1 (RFC 9110, 5.5), got {value!r}"
+            f" beyond ISO 8859-1 (RFC 9110, 5.5), got {wrong[0]!r} at position {wrong.start()}"
         )
     return name, value
 

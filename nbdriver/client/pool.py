@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from functools import partial
+from heapq import heapify, heappop, heappush
+from itertools import chain, count, islice
 from typing import Generic, NamedTuple, TypeVar
 
 from ..errors import NetworkError
@@ -36,6 +38,8 @@ class _Resting(NamedTuple, Generic[R]):
 class _Waiter(NamedTuple, Generic[R]):
     """Somebody in line; `granted` is a connection, or None for a place to make one."""
 
+    number: int
+    """The lower it is, the longer this one has waited; no two have the same."""
     route: R
     fresh: bool
     granted: asyncio.Future[Connection | None]
@@ -71,7 +75,9 @@ class Pool(Generic[R]):
         """The one that has rested longest is the first."""
         self._busy = dict[Connection, R]()
         self._connecting = set[asyncio.Timeout]()
-        self._waiting = dict[_Waiter[R], None]()
+        self._numbers = count()
+        self._lines = dict[R, dict[int, _Waiter[R]]]()
+        """Whoever waits for a connection of a route, by their numbers."""
         self._ending = set[Connection]()
         self._ends = Tasks(eager=False)
         self._closed = False
@@ -84,10 +90,14 @@ class Pool(Generic[R]):
         """A connection of that route, for `release`; waits in line for it or for a place.
 
         If it has to be `fresh`, it has served no request. Raises NetworkError if the pool is
-        closed meanwhile, and what making a connection raises. Safe to cancel.
+        closed, before or meanwhile, and what making a connection raises. Safe to cancel.
         """
-        waiter = _Waiter(route, fresh, asyncio.get_running_loop().create_future())
-        self._waiting[waiter] = None
+        if self._closed:
+            # What was under way may ask for another connection, and must not wait for a place.
+            raise _closed()
+        granted = asyncio.get_running_loop().create_future()
+        waiter = _Waiter(next(self._numbers), route, fresh, granted)
+        self._lines.setdefault(route, {})[waiter.number] = waiter
         self._serve()
         try:
             connection = await waiter.granted
@@ -122,10 +132,10 @@ class Pool(Generic[R]):
         now = asyncio.get_running_loop().time()
         for scope in self._connecting:
             scope.reschedule(now)
-        for waiter in self._waiting:
+        for waiter in chain.from_iterable(line.values() for line in self._lines.values()):
             if not waiter.granted.done():
                 waiter.granted.set_exception(_closed())
-        self._waiting.clear()
+        self._lines.clear()
         for connection in [*self._busy, *self._resting]:
             self._drop(connection)
         self._places.clear()
@@ -142,14 +152,32 @@ class Pool(Generic[R]):
     # What is given to whom.
 
     def _serve(self) -> None:
-        """Give what there is to those in line: the one place where anything is given."""
-        for waiter in list(self._waiting):
-            if self._full and not self._resting:
-                return
-            # One that was cancelled has not left the line yet.
-            if waiter.granted.done() or not self._grant(waiter):
-                continue
-            del self._waiting[waiter]
+        """Give what there is to those in line: the one place where anything is given.
+
+        Where the first in a line gets nothing, nobody behind does, so that thousands may wait.
+        """
+        if self._exhausted:
+            return
+        firsts = [first for line in self._lines.values() for first in _first(line)]
+        heapify(firsts)
+        while firsts and not self._exhausted:
+            waiter = heappop(firsts)
+            if self._grant(waiter):
+                line = self._lines[waiter.route]
+                self._leave_line(waiter)
+                for following in _first(line):
+                    heappush(firsts, following)
+
+    def _leave_line(self, waiter: _Waiter[R]) -> None:
+        if (line := self._lines.get(waiter.route)) is not None:
+            line.pop(waiter.number, None)
+            if not line:
+                del self._lines[waiter.route]
+
+    @property
+    def _exhausted(self) -> bool:
+        """Whether nobody can be given anything."""
+        return self._full and not self._resting
 
     @property
     def _full(self) -> bool:
@@ -194,7 +222,7 @@ class Pool(Generic[R]):
     def _take_back(self, waiter: _Waiter[R]) -> None:
         """Somebody was cancelled while waiting; what was granted meanwhile goes to the next."""
         if waiter.granted.cancelled():
-            self._waiting.pop(waiter, None)
+            self._leave_line(waiter)
         elif waiter.granted.exception() is None:
             connection = waiter.granted.result()
             if connection is None:
@@ -255,6 +283,11 @@ class Pool(Generic[R]):
         self._ends.start(
             connection.wait_closed(), connection, partial(self._ending.discard, connection)
         )
+
+
+def _first(line: dict[int, _Waiter[R]]) -> Iterator[_Waiter[R]]:
+    """The first in a line, if there is one: who was cancelled has not left it yet."""
+    return islice((waiter for waiter in line.values() if not waiter.granted.done()), 1)
 
 
 def _closed() -> NetworkError:

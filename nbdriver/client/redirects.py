@@ -65,7 +65,7 @@ def follow(
     try:
         target = url.join(_as_text(location)).with_fragment_of(url)
     except InvalidURL as error:
-        raise InvalidResponse(f"cannot follow a redirect from {url}: {error}") from None
+        raise InvalidResponse(f"cannot follow a redirect from {url.host_header}: {error}") from None
     following = _method_after(status_code, method)
     keeps_credentials = _is_same_place(url, target)
     if keeps_credentials and target.userinfo is None:

@@ -50,6 +50,7 @@ class ClientResponse:
         "_came",
         "_content",
         "_decoder",
+        "_kept",
         "_max_body",
         "_next",
         "_turns",
@@ -86,6 +87,8 @@ class ClientResponse:
         self._came = 0
         self._turns = 0
         self._decoder: ContentDecoder | None = None
+        self._kept = bytearray()
+        """What is decoded and was given to nobody yet."""
         self._content: bytes | None = None
 
     def __repr__(self) -> str:
@@ -102,37 +105,50 @@ class ClientResponse:
         """
         if self._content:
             yield self._content
+        elif self._kept:
+            piece = bytes(self._kept)
+            self._kept.clear()
+            yield piece
         while self._content is None and (piece := await self._take(None)):
             yield piece
 
     async def chunks(self, size: int) -> AsyncIterator[bytes]:
-        """The body in chunks of `size` bytes, the last one of what is left; see `pieces`."""
+        """The body in chunks of `size` bytes, the last one of what is left; see `pieces`.
+
+        What was not given when somebody stops asking is kept for whoever asks next.
+        """
         if size < 1:
             raise ValueError(f"expected a size of at least 1 byte, got {size}")
-        buffer = bytearray()
-        async for piece in self.pieces():
-            buffer += piece
-            while len(buffer) >= size:
-                yield bytes(buffer[:size])
-                del buffer[:size]
-        if buffer:
-            yield bytes(buffer)
+        kept = self._kept if self._content is None else bytearray(self._content)
+        more = True
+        while more:
+            while len(kept) >= size:
+                chunk = bytes(kept[:size])
+                del kept[:size]
+                yield chunk
+            piece = await self._take(None) if self._content is None else b""
+            kept += piece
+            more = bool(piece)
+        if kept:
+            chunk = bytes(kept)
+            kept.clear()
+            yield chunk
 
     # As a whole.
 
     async def read(self) -> bytes:
         """The body, decoded: all of it that was not taken by pieces before.
 
-        Raises as `pieces` does, and InvalidResponse for more than `max_body` bytes.
+        Raises as `pieces` does, and InvalidResponse for more than `max_body` bytes. Cancelled, it
+        can be asked for again, and what had come is still there.
         """
         if self._content is None:
-            self._check_size(self._announced or 0)
-            pieces, size = list[bytes](), 0
+            self._check_size(max(self._announced or 0, len(self._kept)))
             while piece := await self._take(self._max_body):
-                size += len(piece)
-                self._check_size(size)
-                pieces.append(piece)
-            self._content = b"".join(pieces)
+                self._kept += piece
+                self._check_size(len(self._kept))
+            self._content = bytes(self._kept)
+            self._kept.clear()
         return self._content
 
     def _check_size(self, size: int) -> None:

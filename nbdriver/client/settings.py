@@ -126,7 +126,8 @@ class Timeouts:
 
     - `total`: from asking for a request to the last byte of its answer, redirects included.
     - `connect`: until a connection is ready; waiting for a place in the pool counts.
-    - `read`: each wait for bytes of an answer.
+    - `read`: each wait for bytes of an answer, once the request is sent. (A server that takes
+      nothing of a body that is being sent is cut off after 30 s, whatever the limits.)
     - `close`: the closing of a WebSocket.
 
     Raises ConfigError for what is none of these.

@@ -42,6 +42,8 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _AUTHORITY: Final = re.compile(
     r"(?:(?P<userinfo>[^@\[\]\\\s]*)@)?(?P<host>\[[^\[\]@]*\]|[^:@\[\]\\\s]*)(?::(?P<port>[0-9]*))?"
 )
+#: Scheme, credentials, host and the rest of whatever was given as a URL.
+_ROUGHLY: Final = re.compile(r"([^/?#@]*//)?(.*@)?([^/?#\\]*)(.*)", re.DOTALL)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 # RFC 3986, 3.3 and 3.4: pchar, "/" and "?"; letters, digits and "_.-~" are always safe to `quote`.
 _IN_PATH: Final = "/:@!$&'()*+,;=%"
@@ -297,12 +299,17 @@ def _split(text: str) -> _Parts:
 
 
 def _shown(text: str) -> str:
-    """A URL as it may stand in a message: credentials and query are nobody's business."""
-    before, at, rest = text.rpartition("@")
-    scheme, slashes, _ = before.partition("//")
-    credentials = f"{scheme if slashes else ''}{slashes}***@" if at else ""
-    beginning, mark, _ = rest.partition("?")
-    return grammar.quote(credentials + beginning + mark)
+    """A URL as it may stand in a message: secrets stand before the host, and behind it.
+
+    A path is one too: that of each request to Telegram has the bot's token.
+    """
+    return grammar.quote(_ROUGHLY.sub(_without_secrets, text, count=1))
+
+
+def _without_secrets(match: re.Match[str]) -> str:
+    scheme, credentials, host, more = match.groups("")
+    shown = f"{more[0]}..." if len(more) > 1 else more
+    return f"{scheme}{'***@' if credentials else ''}{host}{shown}"
 
 
 def _encoded(part: str, safe: str, text: str) -> str:

@@ -15,7 +15,6 @@ from http.cookiejar import CookieJar
 from typing import Any, Final
 
 from ..errors import NetworkError, NetworkTimeout, TooManyRedirects, UpgradeRefused
-from ..logs import mask_secrets
 from ..model import Headers, Request
 from ..net.channel import Channel
 from ..net.clock import Clock
@@ -179,7 +178,7 @@ class WebSockets:
             prepared = came
         raise TooManyRedirects(
             f"expected at most {terms.max_redirects} redirects to a WebSocket, the last one leads"
-            f" to {_name(prepared.url)}"
+            f" to {prepared.url.host_header}"
         )
 
     async def _try(self, prepared: Prepared, terms: _Terms) -> ClientWebSocket | Prepared:
@@ -240,8 +239,8 @@ def _closed(name: str) -> NetworkError:
 
 
 def _name(url: URL) -> str:
-    """A WebSocket's URL as it may stand in a message."""
-    return f"{url.scheme}://{url.host_header}{mask_secrets(url.target)}"
+    """A WebSocket as it may stand in a message: paths and queries may hold secrets."""
+    return f"a WebSocket of {url.host_header}"
 
 
 def _limits(settings: ClientSettings) -> WebSocketLimits:

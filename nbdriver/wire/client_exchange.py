@@ -32,6 +32,7 @@ class ClientExchange:
     """
 
     __slots__ = (
+        "_begun",
         "_complete",
         "_cutter",
         "_h11",
@@ -49,6 +50,7 @@ class ClientExchange:
         self._cutter: BodyCutter | None = None
         self._head: ResponseHead | None = None
         self._interim = 0
+        self._begun = False
         self._complete = False
         self._method = ""
 
@@ -66,7 +68,7 @@ class ClientExchange:
             raise ValueError(f"expected a request that HTTP/1.1 can carry: {error}") from None
         self._head = self._cutter = None
         self._interim = 0
-        self._complete = False
+        self._begun = self._complete = False
         self._method = method
         return self._write(request)
 
@@ -96,6 +98,7 @@ class ClientExchange:
         it is an answer only to a request with an Upgrade. Raises InvalidResponse.
         """
         while (raw := self._head_cutter.cut(buffer)) is not None:
+            self._begun = True
             head = check_response_head(raw, self._method, max_headers=self._limits.max_headers)
             self._read(raw)
             if head.status_code >= 200 or head.status_code == 101:
@@ -140,8 +143,11 @@ class ClientExchange:
 
     @property
     def begun(self) -> bool:
-        """Whether some of the answer was taken from the buffer, if only an interim response."""
-        return self._head is not None or self._interim > 0
+        """Whether some of the answer was taken from the buffer, if only an interim response.
+
+        One that was refused counts: the server has heard the request.
+        """
+        return self._begun
 
     @property
     def complete(self) -> bool:

@@ -186,6 +186,28 @@ async def test_a_request_of_whose_answer_something_came_is_not_repeated() -> Non
         assert len(client.asked) == 2
 
 
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+@pytest.mark.parametrize(
+    "came",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA b: c\r\n\r\n",
+        b"HTTP/2.0 200 OK\r\n\r\n",
+    ],
+)
+def test_a_request_whose_answer_was_refused_is_not_repeated(method: str, came: bytes) -> None:
+    @jumping
+    async def run() -> None:
+        async with nothing_left(), MemoryClient(always(answer(b"hello"))) as client:
+            await client.request("GET", HERE)
+            client.servers[0]._answers = always(came)
+            with pytest.raises(InvalidResponse):
+                await client.request(method, HERE)
+            assert len(client.asked) == 2
+
+    run()
+
+
 @jumping
 async def test_a_request_that_took_too_long_is_not_repeated() -> None:
     async with nothing_left(), MemoryClient(always(answer(b"hello"))) as client:

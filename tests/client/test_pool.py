@@ -286,6 +286,35 @@ async def test_whoever_cannot_be_served_yet_is_in_nobodys_way() -> None:
         await second_a
 
 
+class CountedRoute(str):
+    """A route that counts how often the pool looks for what it knows of it."""
+
+    looks = 0
+
+    def __hash__(self) -> int:
+        type(self).looks += 1
+        return super().__hash__()
+
+
+async def looks(requests: int) -> int:
+    """How often a pool looks at a route for which so many wait at a time."""
+    route, before = CountedRoute("a"), CountedRoute.looks
+
+    async def visit(pool: Pool[str]) -> None:
+        connection = await pool.acquire(route)
+        await use(connection)
+        pool.release(connection)
+
+    async with pool_of(Network(), max_connections_per_route=1) as pool:
+        await asyncio.gather(*(visit(pool) for _ in range(requests)))
+    return CountedRoute.looks - before
+
+
+@jumping
+async def test_what_one_in_a_line_costs_does_not_depend_on_how_long_it_is() -> None:
+    assert await looks(100) < 15 * await looks(10)
+
+
 # What goes wrong.
 
 
@@ -408,6 +437,16 @@ async def test_what_was_granted_in_the_moment_of_the_end_is_no_use() -> None:
         with pytest.raises(NetworkError, match="closed meanwhile"):
             await task
         assert len(network.servers) == 2
+
+
+@jumping
+async def test_whoever_asks_after_the_end_is_told_at_once_however_many_they_are() -> None:
+    async with pool_of(Network(), max_connections=1) as pool:
+        await pool.close()
+        for _ in range(3):
+            with pytest.raises(NetworkError, match="client was closed"):
+                async with asyncio.timeout(1):
+                    await pool.acquire("a")
 
 
 @jumping

@@ -131,8 +131,9 @@ def test_a_fragment_is_inherited() -> None:
     ["ftp://a/", "javascript:1", "http://", "http://a b/", "/\t", "http://a@b@c/", "h:x"],
 )
 def test_a_location_that_is_no_url_of_ours_is_an_invalid_response(location: str) -> None:
-    with pytest.raises(InvalidResponse, match=r"^cannot follow a redirect from http://a/\?q: exp"):
-        step(location, url="http://u:secret@a/?q")
+    with pytest.raises(InvalidResponse, match=r"^cannot follow a redirect from a: exp") as error:
+        step(location, url="http://u:secret@a/secret?secret")
+    assert "secret" not in str(error.value)
 
 
 @BOUNDED

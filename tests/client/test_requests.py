@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -107,6 +108,20 @@ def test_a_host_that_is_given_stands_first_and_alone(source: str) -> None:
 def test_what_must_not_be_sent_is_refused(headers: list[tuple[str, str]], said: str) -> None:
     with pytest.raises(ValueError, match=f"^expected {said}"):
         fields(headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("value", "came"),
+    [
+        ("Bearer hunter2\n", r"'\n' at position 14"),
+        (" Bearer hunter2", "' ' at position 0"),
+        ("Bearer hunter2\t", r"'\t' at position 14"),
+        ("Bearer 世hunter2", "'世' at position 7"),
+    ],
+)
+def test_what_is_wrong_with_a_header_is_told_without_its_secret(value: str, came: str) -> None:
+    with pytest.raises(ValueError, match=f", got {re.escape(came)}$"):
+        fields(headers={"Authorization": value})
 
 
 def test_a_proxys_credentials_are_no_default_either() -> None:

@@ -154,6 +154,53 @@ async def test_the_rest_of_a_body_has_that_limit_too() -> None:
         await answer.read()
 
 
+@jumping
+async def test_what_was_too_large_is_so_when_it_is_asked_for_again() -> None:
+    answer = response(b"12345", b"6", max_body=5)
+    for _ in range(2):
+        with pytest.raises(InvalidResponse, match="at most 5 bytes"):
+            await answer.read()
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
+def test_a_cancelled_reading_loses_nothing(way: Way) -> None:
+    @jumping
+    async def scenario() -> None:
+        number, reached = 0, True
+        while reached:
+            answer = response(b"one", b"two", b"three")
+            outcome = await way(answer.read(), number := number + 1)
+            assert await answer.read() == b"onetwothree"
+            reached = outcome.reached
+        assert number > 3
+
+    scenario()
+
+
+@jumping
+async def test_what_a_chunk_has_left_is_there_for_whoever_asks_next() -> None:
+    answer = response(b"one", b"two", b"three")
+    async for chunk in answer.chunks(2):
+        assert chunk == b"on"
+        break
+    async for chunk in answer.chunks(3):
+        assert chunk == b"etw"
+        break
+    async for piece in answer.pieces():
+        assert piece == b"o"
+        break
+    async for chunk in answer.chunks(2):
+        assert chunk == b"th"
+        break
+    assert await answer.read() == b"ree"
+    for _ in range(2):
+        # What was read is kept, however often it is asked for.
+        async for chunk in answer.chunks(2):
+            assert chunk == b"re"
+            break
+        assert await chunks_of(answer, 2) == [b"re", b"e"]
+
+
 # Codings.
 
 

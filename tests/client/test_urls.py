@@ -240,13 +240,32 @@ def test_half_of_a_pair_is_no_character(text: str) -> None:
         URL.parse(text)
 
 
-def test_a_message_tells_neither_credentials_nor_the_query() -> None:
-    for text in ("http://u:hunter2@a:x/?hunter2", "http://u:hunter2?@a", "u:hunter2@a", "?hunter2"):
-        with pytest.raises(InvalidURL) as error:
-            URL.parse(text)
-        assert "hunter2" not in str(error.value)
-    with pytest.raises(InvalidURL, match=r"got 'http://\*\*\*@a:x/\?'"):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://u:hunter2@a:x/?hunter2",
+        "http://u:hunter2?@a",
+        "http://u:hunter2/@a:x/",
+        "u:hunter2@a",
+        "?hunter2",
+        "htp://a/bot1:hunter2/getMe",
+        "http://a:x/bot1:hunter2/getMe",
+        "https:/a/bot1:hunter2/getMe",
+        "a/bot1:hunter2//getMe",
+        "a\\hunter2",
+    ],
+)
+def test_a_message_tells_no_credentials_no_path_and_no_query(text: str) -> None:
+    with pytest.raises(InvalidURL) as error:
+        URL.parse(text)
+    assert "hunter2" not in str(error.value)
+
+
+def test_a_message_tells_the_host_as_it_was_written() -> None:
+    with pytest.raises(InvalidURL, match=r"got 'http://\*\*\*@a:x/\.\.\.'"):
         URL.parse("http://u:p@a:x/?q")
+    with pytest.raises(InvalidURL, match=r"got 'http://a:x/'"):
+        URL.parse("http://a:x/")
 
 
 # Credentials.

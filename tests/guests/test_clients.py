@@ -123,6 +123,27 @@ async def test_the_stop_ends_connections_and_websockets(client: Any, server: str
         await context.__aexit__(None, None, None)
 
 
+async def test_the_stop_ends_them_even_if_somebodys_hook_fails(driver: Any) -> None:
+    told: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+
+    async def handle(peer: ServerConnection) -> None:
+        await peer.wait_closed()
+        told.set_result(peer.close_code)
+
+    async def failing() -> None:
+        raise LookupError("no database")
+
+    driver.on_shutdown(failing)
+    async with serve(handle, "127.0.0.1", 0) as opened:
+        url = f"ws://127.0.0.1:{opened.sockets[0].getsockname()[1]}/"
+        async with driver.server_app.lifespan():
+            context = driver.websocket(Request("GET", url))
+            await context.__aenter__()
+        assert told.done()
+        assert told.result() == 1001
+        await context.__aexit__(None, None, None)
+
+
 async def test_a_stop_without_a_start_ends_nothing(client: Any) -> None:
     await client._clients.stop()
 
@@ -130,6 +151,10 @@ async def test_a_stop_without_a_start_ends_nothing(client: Any) -> None:
 async def test_what_cannot_be_asked_is_told(client: Any) -> None:
     with pytest.raises(ConfigError, match="headers"):
         client.get_session(headers={"a b": "c"})
+    given: list[Any] = [{"X-Count": 1}, {"X-Count": None}]
+    for headers in given:
+        with pytest.raises(TypeError, match=r"text as the header X-Count, got (int|NoneType)"):
+            await client.request(Request("GET", "http://127.0.0.1:1", headers=headers))
     with pytest.raises(RuntimeError, match="HTTP version"):
         client.get_session(version="2")
     with pytest.raises(RuntimeError, match="HTTP version"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -96,6 +97,25 @@ async def test_a_connection_that_is_lost_has_closed_with_1006() -> None:
         with pytest.raises(WebSocketClosed) as caught:
             await asyncio.wait_for(receiving, PATIENCE)
         assert caught.value.code == 1006
+
+
+@pytest.mark.parametrize("name", ["receive", "receive_text", "receive_bytes"])
+async def test_who_goes_on_after_the_end_holds_nobody_up_and_can_be_cancelled(name: str) -> None:
+    async with Pair() as pair:
+        websocket = wrapped(pair)
+
+        async def stubborn() -> None:
+            for _ in range(100_000):
+                with suppress(WebSocketClosed):
+                    await getattr(websocket, name)()
+
+        pair.peer.send_close(1000)
+        receiving = asyncio.create_task(stubborn())
+        await settle()
+        assert not receiving.done()
+        receiving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await receiving
 
 
 async def test_nothing_can_be_sent_once_the_peer_has_left() -> None:

@@ -228,6 +228,13 @@ def test_requests_and_answers_take_turns() -> None:
         exchange.end()
 
 
+def test_an_answer_that_was_refused_counts_as_begun() -> None:
+    exchange = asked()
+    with pytest.raises(InvalidResponse):
+        exchange.read_head(bytearray(b"HTTP/1.1 200 OK\r\nA b: c\r\n\r\n"))
+    assert exchange.begun
+
+
 def test_what_was_taken_of_interim_responses_counts_as_begun() -> None:
     exchange = asked()
     assert read(exchange, b"HTTP/1.1 103 X\r\n\r\n").status_code is None

@@ -86,12 +86,15 @@ def _fields(headers: CIMultiDict[str]) -> tuple[tuple[str, str], ...]:
     """Header lines as our client takes them: what is not ASCII goes as UTF-8.
 
     Blanks around a value are no part of it (RFC 9110, 5.5); adapters have them where a token is
-    empty.
+    empty. Raises TypeError for a value that is no text.
     """
-    return tuple(
-        (f"{name}", value.strip(" \t").encode().decode("latin-1"))
-        for name, value in headers.items()
-    )
+    return tuple((f"{name}", _value(name, value)) for name, value in headers.items())
+
+
+def _value(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text as the header {name}, got {type(value).__name__}")
+    return value.strip(" \t").encode().decode("latin-1")
 
 
 def _asked(setup: Request) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Driver(Serving, Mixin, NoneBotDriver, ASGIMixin):
     def __init__(self, env: Env, config: Config) -> None:
         """Called by `nonebot.init`. Raises ConfigError for a setting that cannot be used."""
         super().__init__(env, config)
-        self._application: NoneBotApplication = NoneBotApplication(self)
+        self._application: NoneBotApplication = NoneBotApplication(self, self._clients.stop)
         self._configure(None, None, {})
         attach(self.logger)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,7 +26,14 @@ logger = logging.getLogger(__name__)
 class NoneBotLifespan:
     """What a driver's hooks and background tasks live in: one at a time."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(
+        self, driver: Driver, last_hook: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """`last_hook` runs at the end even if a shut-down hook before it has failed.
+
+        It is a shut-down hook itself, and may then be called although there is nothing to end.
+        """
+        self._last_hook = last_hook
         # Its class has not the same attributes in each release.
         self._lifespan: Any = driver._lifespan
         self._running = False
@@ -94,6 +101,8 @@ class NoneBotLifespan:
             await self._lifespan.shutdown()
         except Exception as error:
             logger.error("A shut-down hook failed; those after it have not run", exc_info=error)
+            if self._last_hook is not None:
+                await self._last_hook()
         finally:
             # NoneBot does it behind its hooks, and so has not begun to if one of them has failed.
             if (group := self._task_group) is not None and not group.cancel_scope.cancel_called:

@@ -38,8 +38,11 @@ _NO_ROUTE = "expected the path of an adapter or a plugin"
 class NoneBotApplication(abc.Application):
     """Serves what a driver's adapters and plugins have set up."""
 
-    def __init__(self, driver: Driver) -> None:
-        self._lifespan = NoneBotLifespan(driver)
+    def __init__(
+        self, driver: Driver, last_hook: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """`last_hook`: see `NoneBotLifespan`."""
+        self._lifespan = NoneBotLifespan(driver, last_hook)
         self._routes: RouteTable[Handler] = RouteTable()
         self._straight: dict[tuple[str, str], Handler] = {}
         """Handlers by methods and targets, of those that need no second look."""

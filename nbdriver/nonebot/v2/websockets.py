@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from nonebot.drivers import Request
 from nonebot.drivers import WebSocket as NoneBotWebSocket
 from nonebot.exception import WebSocketClosed as NoneBotWebSocketClosed
@@ -46,7 +48,7 @@ class WebSocket(NoneBotWebSocket):
         try:
             await self.websocket.accept()
         except WebSocketClosed as error:
-            raise self._ended(error) from None
+            raise await self._ended(error) from None
         self._accepted = True
 
     async def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
@@ -63,28 +65,28 @@ class WebSocket(NoneBotWebSocket):
         try:
             return await self.websocket.receive()
         except WebSocketClosed as error:
-            raise self._ended(error) from None
+            raise await self._ended(error) from None
 
     async def receive_text(self) -> str:
         """The next message. Raises TypeError if it is not text."""
         try:
             return await self.websocket.receive_text()
         except WebSocketClosed as error:
-            raise self._ended(error) from None
+            raise await self._ended(error) from None
 
     async def receive_bytes(self) -> bytes:
         """The next message. Raises TypeError if it is text."""
         try:
             return await self.websocket.receive_bytes()
         except WebSocketClosed as error:
-            raise self._ended(error) from None
+            raise await self._ended(error) from None
 
     async def send(self, data: str | bytes) -> None:
         """Send a message, and wait while the peer is slow to read."""
         try:
             await self.websocket.send(data)
         except WebSocketClosed as error:
-            raise self._ended(error) from None
+            raise await self._ended(error) from None
 
     async def send_text(self, data: str) -> None:
         """Send a text message."""
@@ -96,6 +98,9 @@ class WebSocket(NoneBotWebSocket):
         """Send a binary message, of whatever holds bytes."""
         await self.send(data if isinstance(data, bytes) else bytes(memoryview(data)))
 
-    def _ended(self, error: WebSocketClosed) -> NoneBotWebSocketClosed:
+    async def _ended(self, error: WebSocketClosed) -> NoneBotWebSocketClosed:
+        if self._over:
+            # Who was told and tries again, perhaps for ever, lets others have their turn.
+            await asyncio.sleep(0)
         self._over = True
         return NoneBotWebSocketClosed(error.code, error.reason)
