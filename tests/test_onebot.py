@@ -579,7 +579,7 @@ async def test_a_call_that_is_still_being_sent_fails_when_the_connection_goes(
     await settle()
     bot.connection_closed(WebSocketClosed(1006))
     websocket.lose()
-    with pytest.raises(NetworkError, match="^get: the WebSocket is closed: 1006: gone$"):
+    with pytest.raises(NetworkError, match=r"^get: the WebSocket is closed: 1006: gone$"):
         await result(call)
     assert caplog.records == []
 
