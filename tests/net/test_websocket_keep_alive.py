@@ -46,7 +46,9 @@ async def test_a_dead_peer_is_aborted_20_s_after_the_ping_and_whoever_waits_wake
         await settle()
         assert not receiver.done()
         pair.clock.advance(0.25)
-        with pytest.raises(WebSocketClosed, match=r"^1006: no pong came within 20\.0 s$"):
+        with pytest.raises(
+            WebSocketClosed, match=r"^the WebSocket is closed: 1006: no pong came within 20\.0 s$"
+        ):
             await asyncio.wait_for(receiver, PATIENCE)
         assert pair.websocket.closed
         await settle()
