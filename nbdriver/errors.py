@@ -87,7 +87,10 @@ class ProtocolViolation(DriverError):
 
 
 class WebSocketClosed(DriverError):
-    """The WebSocket is closed; `code` and `reason` are the peer's, or 1006 if it just left."""
+    """The WebSocket is closed; `code` and `reason` are the peer's, or 1006 if it just left.
+
+    It is no NetworkError, since a WebSocket that ends in good order (1000, 1001) ends so too.
+    """
 
     def __init__(self, code: int, reason: str = "") -> None:
         super().__init__(code, reason)
@@ -95,7 +98,8 @@ class WebSocketClosed(DriverError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.reason}" if self.reason else str(self.code)
+        why = f"{self.code}: {self.reason}" if self.reason else f"{self.code}"
+        return f"the WebSocket is closed: {why}"
 
 
 class NetworkError(DriverError):
@@ -106,8 +110,12 @@ class NetworkError(DriverError):
     """
 
 
-class ConnectError(NetworkError):
-    """No connection: the name, the address, TLS, or the proxy on the way did not let us through."""
+class ConnectError(NetworkError, OSError):
+    """No connection: the name, the address, TLS, or the proxy on the way did not let us through.
+
+    An OSError too, as what the standard library raises there; it has no `errno`, since more than
+    one address may have been tried.
+    """
 
 
 class NetworkTimeout(NetworkError, TimeoutError):
@@ -127,6 +135,10 @@ class NetworkTimeout(NetworkError, TimeoutError):
 class InvalidResponse(NetworkError):
     """A server's answer breaks HTTP or a limit; what it would have meant is not guessed at."""
 
+    def of(self, place: str) -> InvalidResponse:
+        """The same, and whose answer it was: a host, or an origin (RFC 6454), never a path."""
+        return InvalidResponse(f"{place}: {self}")
+
 
 class TooManyRedirects(NetworkError):
     """Each answer led on to another place, and there were more of them than are followed."""
@@ -135,7 +147,9 @@ class TooManyRedirects(NetworkError):
 class UpgradeRefused(NetworkError):
     """A server did not open the WebSocket: it answered as to any request, with this status.
 
-    `body` is the beginning of what stood in the answer, which may say why.
+    `headers` are its header fields as pairs, names in lower case. `body` is the beginning of what
+    stood in the answer, which may say why; the message has none of it, since servers repeat there
+    what they were asked for, and that may be secret. `place` is who answered.
     """
 
     def __init__(
@@ -144,17 +158,20 @@ class UpgradeRefused(NetworkError):
         reason: str,
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
+        place: str = "",
     ) -> None:
         super().__init__(status_code, reason)
         self.status_code = status_code
         self.reason = reason
         self.headers = tuple(headers)
         self.body = body
+        self.place = place
 
     def __str__(self) -> str:
         # The reason may hold what no terminal should see.
         reason = ascii(self.reason)[1:-1]
-        return f"expected 101 Switching Protocols, got {self.status_code} {reason}".rstrip()
+        place = f" from {self.place}" if self.place else ""
+        return f"expected 101 Switching Protocols{place}, got {self.status_code} {reason}".rstrip()
 
 
 class InvalidURL(DriverError, ValueError):

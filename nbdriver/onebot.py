@@ -284,8 +284,7 @@ class Bot(abc.Bot):
                 await self.websocket.send({"action": api, "params": params, "echo": echo})
                 answer = await call
         except WebSocketClosed as error:
-            gone = logs.escape(str(error))
-            raise NetworkError(f"{api}: the connection is gone ({gone})") from error
+            raise NetworkError(f"{api}: {logs.escape(str(error))}") from error
         except TimeoutError:
             raise NetworkError(f"{api}: no answer came within {timeout} s") from None
         finally:

@@ -232,7 +232,7 @@ async def test_a_connection_lives_on_for_its_listener() -> None:
         assert ours.listener.messages == ["a", "b"]
         ours.conversation.give("websocket.disconnect", code=1001, reason="bye")
         await ours.conversation.end()
-        assert str(ours.listener.closed) == "1001: bye"
+        assert str(ours.listener.closed) == "the WebSocket is closed: 1001: bye"
 
 
 async def test_a_listener_may_come_before_the_connection_is_accepted() -> None:
@@ -248,7 +248,7 @@ async def test_a_listener_may_come_before_the_connection_is_accepted() -> None:
     conversation.give("websocket.disconnect", code=1000)
     await conversation.end()
     assert listener.messages == ["a"]
-    assert str(listener.closed) == "1000"
+    assert str(listener.closed) == "the WebSocket is closed: 1000"
 
 
 async def test_a_listener_of_a_connection_that_is_never_accepted_is_told_of_its_end() -> None:
@@ -260,7 +260,7 @@ async def test_a_listener_of_a_connection_that_is_never_accepted_is_told_of_its_
     conversation = talk(listen)
     assert await conversation.take() == {"type": "websocket.close"}
     await conversation.end()
-    assert str(listener.closed) == "1006: refused"
+    assert str(listener.closed) == "the WebSocket is closed: 1006: refused"
 
 
 async def test_what_a_task_did_not_receive_goes_to_the_listener() -> None:
@@ -318,7 +318,7 @@ async def test_aborting_ends_the_call_and_its_task_is_not_cancelled(inside: bool
         await ours.conversation.end()
         assert ours.conversation.task.cancelling() == 0
         assert ours.listener.messages == ["a"]
-        assert str(ours.listener.closed) == "1006: aborted"
+        assert str(ours.listener.closed) == "the WebSocket is closed: 1006: aborted"
 
 
 async def test_a_listener_that_raises_ends_its_connection(
@@ -331,7 +331,7 @@ async def test_a_listener_that_raises_ends_its_connection(
     async with Listening(Raising()) as ours:
         ours.conversation.text("a")
         await ours.conversation.end()
-        assert str(ours.listener.closed) == "1006: the connection was lost"
+        assert str(ours.listener.closed) == "the WebSocket is closed: 1006: the connection was lost"
     assert "what came could not be taken" in caplog.text
 
 
@@ -340,4 +340,7 @@ async def test_a_listener_is_told_when_the_server_cancels_the_call() -> None:
     async with Listening() as ours:
         await settle()
         await ours.conversation.cancel()
-        assert str(ours.listener.closed) == "1006: the server ended the connection"
+        assert (
+            str(ours.listener.closed)
+            == "the WebSocket is closed: 1006: the server ended the connection"
+        )

@@ -115,7 +115,9 @@ async def test_a_bot_is_told_that_its_connection_is_gone(caplog: pytest.LogCaptu
     websocket = await host.connect()
     bot = host.driver.bots["1"]
     websocket.peer_leaves(4000, "bye")
-    assert [(it, str(error)) for it, error, _ in host.adapter.told] == [(bot, "4000: bye")]
+    assert [(it, str(error)) for it, error, _ in host.adapter.told] == [
+        (bot, "the WebSocket is closed: 4000: bye")
+    ]
     assert "bot 1: connection_closed failed" in caplog.text
     assert "RuntimeError: no matter" in caplog.text
     await host.driver._bot_hooks.join()

@@ -380,7 +380,7 @@ async def test_log_lines_carry_no_escape_characters_of_a_peer(
     websocket.peer_leaves(4000, "bye\n2026 ERROR")
     lines = [record.getMessage() for record in caplog.records]
     assert r"Bot 1\x1b[31m connected by WebSocket (recording)" in lines
-    assert r"Bot 1\x1b[31m disconnected (4000: bye\n2026 ERROR)" in lines
+    assert r"Bot 1\x1b[31m disconnected (the WebSocket is closed: 4000: bye\n2026 ERROR)" in lines
 
 
 async def test_a_peer_that_leaves_before_the_accept_leaves_nothing() -> None:
@@ -911,5 +911,7 @@ async def test_an_answer_to_a_peer_that_has_left_is_one_line_without_a_traceback
     await host.post({"a": 1})
     await settle()
     (record,) = [each for each in caplog.records if each.levelno > logging.INFO]
-    assert record.getMessage() == ("bot 1: an event got no answer, 1006: the connection was lost")
+    assert record.getMessage() == (
+        "bot 1: an event got no answer, the WebSocket is closed: 1006: the connection was lost"
+    )
     assert record.exc_info is None

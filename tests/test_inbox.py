@@ -201,7 +201,7 @@ def test_a_listener_is_told_of_the_end_once_and_last(inbox: Inbox) -> None:
     inbox.flush()
     assert listener.messages == ["a"]
     assert isinstance(listener.closed, WebSocketClosed)
-    assert str(listener.closed) == "1000: bye"
+    assert str(listener.closed) == "the WebSocket is closed: 1000: bye"
     assert inbox.exhausted
     assert not inbox.listening
 
@@ -225,7 +225,7 @@ def test_an_end_from_inside_a_delivery_is_told_after_what_still_waits(inbox: Inb
     inbox.deliver_to(listener)
     inbox.flush()
     assert listener.messages == ["a", "b", "c"]
-    assert str(listener.closed) == "1006: aborted"
+    assert str(listener.closed) == "the WebSocket is closed: 1006: aborted"
 
 
 def test_a_listener_that_comes_too_late_is_told_at_once(inbox: Inbox) -> None:
@@ -235,7 +235,7 @@ def test_a_listener_that_comes_too_late_is_told_at_once(inbox: Inbox) -> None:
     inbox.deliver_to(listener)
     inbox.flush()
     assert listener.messages == ["a"]
-    assert str(listener.closed) == "1006: lost"
+    assert str(listener.closed) == "the WebSocket is closed: 1006: lost"
 
 
 def test_a_listener_that_raises_keeps_its_connection_out_of_nothing(inbox: Inbox) -> None:
@@ -324,7 +324,7 @@ def test_an_end_from_inside_the_delivery_of_what_just_came_is_told_after_it(
     inbox.deliver_to(listener)
     inbox.put("a")
     assert listener.messages == ["a", "b"]
-    assert str(listener.closed) == "1006: aborted"
+    assert str(listener.closed) == "the WebSocket is closed: 1006: aborted"
     assert inbox.exhausted
 
 

@@ -579,7 +579,7 @@ async def test_a_call_that_is_still_being_sent_fails_when_the_connection_goes(
     await settle()
     bot.connection_closed(WebSocketClosed(1006))
     websocket.lose()
-    with pytest.raises(NetworkError, match=r"get: the connection is gone \(1006: gone\)"):
+    with pytest.raises(NetworkError, match=r"^get: the WebSocket is closed: 1006: gone$"):
         await result(call)
     assert caplog.records == []
 
@@ -675,7 +675,10 @@ async def test_under_the_driver_a_call_fails_as_soon_as_the_connection_is_lost()
     platform.leave()
     await result(platform.served)
     await settle()
-    assert sorted(log) == ["event: get_status: the connection went before an answer (1006)", "hook"]
+    assert sorted(log) == [
+        "event: get_status: the connection went before an answer (the WebSocket is closed: 1006)",
+        "hook",
+    ]
 
 
 async def test_a_connect_hook_may_call_an_api() -> None:

@@ -162,7 +162,10 @@ class Asker:
                 read_limit=limits.read,
             )
             if head.status_code == 101:
-                raise InvalidResponse("expected an answer, got 101 (a WebSocket has its own way)")
+                raise InvalidResponse(
+                    f"expected an answer from {url.host_header}, got 101"
+                    " (a WebSocket has its own way: Client.websocket)"
+                )
         except BaseException as error:
             is_gone = isinstance(error, NetworkError) and not isinstance(error, NetworkTimeout)
             may_repeat = connection.used and not connection.answered and prepared.repeatable

@@ -10,6 +10,7 @@ import asyncio
 import enum
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import fields
 from http.cookiejar import CookieJar
 from types import TracebackType
 from typing import Any, Final, TypedDict, Unpack
@@ -29,7 +30,7 @@ from .proxies import ProxyRules
 from .requests import HeaderSource, Prepared, prepare
 from .response import ClientResponse
 from .routes import Route, route
-from .settings import UNSET, ClientSettings, Timeouts, Unset
+from .settings import UNSET, ClientSettings, Timeouts, Unset, check_names
 from .urls import URL, Params
 from .websocket import ClientWebSocket
 from .websockets import WebSockets
@@ -43,10 +44,17 @@ _GRACE: Final = 1.0
 class RequestOptions(TypedDict, total=False):
     """What can be said of a request beside its method and its URL.
 
-    - `params`: added to the URL's query; see `URL.with_params`.
+    - `params`: added to the URL's query: a mapping or pairs, whose lists repeat a name; None is
+      left out, a bool is "true" or "false".
     - `headers`: a mapping or pairs; they count more than the client's and the usual ones.
     - `cookies`: of this request alone: a mapping, pairs or a CookieJar.
-    - `content`, `json`, `data`, `files`: what it carries; see `content_of`.
+    - `content`: a body as it is: bytes, text as UTF-8, a file object, or an iterable of bytes,
+      asynchronous or not.
+    - `json`: whatever JSON can hold; None is no body, so write `content="null"`.
+    - `data`: a form: a mapping or pairs, as `params`.
+    - `files`: a form with files, and the fields of `data` before them: a mapping or pairs of the
+      field's name and a file. That is its content (bytes, text, or a file object opened by "rb"),
+      `(file name, content)` or `(file name, content, content type)`.
     - `auth`: a name and a password (Basic authentication, RFC 7617).
     - `timeout`: in place of the client's limits: `Timeouts`; a number for each wait, `total` being
       without limit; None for no limit at all.
@@ -72,6 +80,8 @@ class RequestOptions(TypedDict, total=False):
 class WebSocketOptions(TypedDict, total=False):
     """What can be said of a WebSocket beside its URL; as of a request (`RequestOptions`), and:
 
+    - `timeout`: for the opening and the closing. It never limits `receive`: for that there is
+      `async with asyncio.timeout(60.0)`.
     - `subprotocols`: those that the server may choose from, the best first.
     - `ping_interval`, `ping_timeout`, `max_message`: in place of the client's.
     """
@@ -107,9 +117,12 @@ class Client:
     """
 
     def __init__(self, settings: ClientSettings | None = None, **given: Any) -> None:
-        """`settings`, or the fields of `ClientSettings` by their names. Raises ConfigError."""
+        """`settings`, or the fields of `ClientSettings` by their names. Raises ConfigError,
+        and TypeError for a name that is none.
+        """
         if settings is not None and given:
             raise TypeError(f"expected settings or single ones, got both: {', '.join(given)}")
+        check_names(given, (item.name for item in fields(ClientSettings)), "settings of a client")
         self.settings = settings or ClientSettings(**given)
         jar = self.settings.cookies
         self.cookies = new_jar() if jar is None else jar
@@ -236,12 +249,13 @@ class Client:
         does, and UpgradeRefused if the server answers with anything but a WebSocket.
         """
         self._check_usable()
+        known = ["proxy", *WebSocketOptions.__annotations__]
+        check_names(options, known, "options of a WebSocket")
         return self._websockets.open(url, route=self._way(proxy), **options)
 
     def _read(self, method: str, url: str | URL, options: RequestOptions) -> tuple[Prepared, Terms]:
         """What is asked, and what holds for it."""
-        if unknown := options.keys() - RequestOptions.__annotations__.keys():
-            raise TypeError(f"expected options of a request, got {', '.join(sorted(unknown))}")
+        check_names(options, RequestOptions.__annotations__, "options of a request")
         settings = self.settings
         prepared = prepare(
             settings,
@@ -284,5 +298,6 @@ class Client:
         """A new connection, for the pool."""
         channel = await self._connector.connect(route)
         origin = route.origin
-        name = f"{origin.scheme}://{origin.host}:{origin.port}"
+        host = f"[{origin.host}]" if ":" in origin.host else origin.host
+        name = f"{origin.scheme}://{host}:{origin.port}"
         return Connection(channel, HeadLimits(max_head=self.settings.max_head), self._tasks, name)

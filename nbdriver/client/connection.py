@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 
-from ..errors import ConnectionLost, NetworkError
+from ..errors import ConnectionLost, InvalidResponse, NetworkError
 from ..net.channel import Channel
 from ..net.tasks import Tasks
 from ..wire.client_exchange import ClientExchange
@@ -91,7 +91,7 @@ class Connection:
             self._write(head)
             sending = self._send_body(_whole(body) if isinstance(body, bytes) else body)
             self._sending = self._tasks.start(sending, self, self._sending_ended)
-        while (answer := self._exchange.read_head(self.channel.buffer)) is None:
+        while (answer := self._take_head()) is None:
             await self._more("an answer")
         if answer.status_code >= 300:
             await self._stop_sending()
@@ -112,15 +112,24 @@ class Connection:
                 await self._more("the rest of an answer")
         return b""
 
+    def _take_head(self) -> ResponseHead | None:
+        try:
+            return self._exchange.read_head(self.channel.buffer)
+        except InvalidResponse as error:
+            raise error.of(self._name) from None
+
     def _take(self) -> bytes:
         """What there is of the body, up to a share."""
         pieces = list[bytes]()
-        while (
-            len(pieces) < _SHARE
-            and not self._exchange.complete
-            and (piece := self._exchange.read_body(self.channel.buffer)) is not None
-        ):
-            pieces.append(piece)
+        try:
+            while (
+                len(pieces) < _SHARE
+                and not self._exchange.complete
+                and (piece := self._exchange.read_body(self.channel.buffer)) is not None
+            ):
+                pieces.append(piece)
+        except InvalidResponse as error:
+            raise error.of(self._name) from None
         self._greedy = len(pieces) == _SHARE
         if self._exchange.complete:
             # Reading may have paused; what comes now was not asked for, and has to be seen.
@@ -135,14 +144,22 @@ class Connection:
             async with limit as self._begin_to_wait:
                 if not await self.channel.more():
                     self._exchange.read_end(self.channel.buffer)
+        except InvalidResponse as error:
+            raise InvalidResponse(f"{self._name}: {error}{self._hint()}") from None
         except ConnectionLost:
             if self._sending_error is not None:
                 raise self._sending_error from None
             raise NetworkError(
-                f"expected {what} from {self._name}, but the connection was lost"
+                f"expected {what} from {self._name}, but the connection was lost{self._hint()}"
             ) from None
         finally:
             self._begin_to_wait = None
+
+    def _hint(self) -> str:
+        """What may be wrong where nothing came: most TLS servers leave without a word."""
+        if self.used or self.answered or self.channel.info("ssl_object") is not None:
+            return ""
+        return " (does it want TLS: https or wss?)"
 
     # Sending.
 

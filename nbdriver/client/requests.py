@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from http.cookiejar import CookieJar
 from typing import Final
 
-from ..errors import NetworkError
+from ..errors import InvalidResponse, NetworkError
 from ..model import Headers, check_field
 from ..wire.content_coding import ACCEPT_ENCODING
 from .authorization import Credentials, authorization
@@ -113,7 +113,10 @@ class Prepared:
         Raises InvalidResponse if that cannot be followed, and NetworkError if the body would have
         to be sent again and is gone.
         """
-        location = location_of(status_code, headers)
+        try:
+            location = location_of(status_code, headers)
+        except InvalidResponse as error:
+            raise error.of(self.url.host_header) from None
         if location is None:
             return None
         step = follow(status_code, location, self.url, self.method, self.given)

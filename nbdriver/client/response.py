@@ -153,7 +153,7 @@ class ClientResponse:
 
     def _check_size(self, size: int) -> None:
         if self._max_body is not None and size > self._max_body:
-            raise InvalidResponse(f"expected a body of at most {self._max_body} bytes")
+            raise self._too_large(self._max_body)
 
     @property
     def content(self) -> bytes:
@@ -182,19 +182,40 @@ class ClientResponse:
 
     async def _take(self, limit: int | None) -> bytes:
         """The next decoded piece, b"" at the end; `limit` is on what is decoded."""
-        if self._decoder is None:
-            self._decoder = ContentDecoder.of(self.headers.get("content-encoding"), limit)
         self._turns += 1
         if self._turns % _SHARE == 0:
             await asyncio.sleep(0)
-        while not (piece := self._decoder.take()):
+        while not (piece := self._decoded(limit)):
             came = await self._next()
+            self._feed(came, limit)
             if not came:
-                self._decoder.end()
                 return b""
-            self._came += len(came)
-            if limit is not None and self._came > 2 * limit + PIECE:
-                # There may be any number of bytes in which there is nothing.
-                raise InvalidResponse(f"expected a body of at most {limit} bytes")
-            self._decoder.feed(came)
         return piece
+
+    def _decoded(self, limit: int | None) -> bytes:
+        """What can be decoded of what has come."""
+        try:
+            if self._decoder is None:
+                self._decoder = ContentDecoder.of(self.headers.get("content-encoding"), limit)
+            return self._decoder.take()
+        except InvalidResponse as error:
+            raise error.of(self.url.host_header) from None
+
+    def _feed(self, came: bytes, limit: int | None) -> None:
+        """More came, or b"" for the end."""
+        assert self._decoder is not None
+        self._came += len(came)
+        if limit is not None and self._came > 2 * limit + PIECE:
+            # There may be any number of bytes in which there is nothing.
+            raise self._too_large(limit)
+        if came:
+            self._decoder.feed(came)
+            return
+        try:
+            self._decoder.end()
+        except InvalidResponse as error:
+            raise error.of(self.url.host_header) from None
+
+    def _too_large(self, limit: int) -> InvalidResponse:
+        error = InvalidResponse(f"expected a body of at most {limit} bytes")
+        return error.of(self.url.host_header)

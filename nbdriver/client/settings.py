@@ -21,7 +21,7 @@ from ..units import Kind, Setting
 from ..wire.deflate import DeflateSettings
 from .urls import Params, pairs_of
 
-__all__ = ["UNSET", "USER_AGENT", "ClientSettings", "Timeouts", "Unset"]
+__all__ = ["UNSET", "USER_AGENT", "ClientSettings", "Timeouts", "Unset", "check_names"]
 
 
 class Unset(enum.Enum):
@@ -81,17 +81,45 @@ def _auth(value: object) -> tuple[str, str] | None:
     return pair
 
 
+def _timeouts(value: object) -> Timeouts:
+    if isinstance(value, Timeouts):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError
+    try:
+        return Timeouts.of(value)
+    except ConfigError:
+        raise ValueError from None
+
+
 def _deflate(value: object) -> object:
     return value if isinstance(value, DeflateSettings) else units.FLAG.parse(value)
 
 
-def _instance_of(kind: type, expected: str, *, optional: bool = True) -> Kind:
+def _optional(kind: Kind) -> Kind:
+    """As `units.optional`, in the words of Python."""
+    return replace(units.optional(kind), expected=f"{kind.expected}, or None")
+
+
+def _instance_of(kind: type, expected: str) -> Kind:
     def parse(value: object) -> object:
-        if not isinstance(value, kind) and not (optional and value is None):
+        if not isinstance(value, kind) and value is not None:
             raise ValueError
         return value
 
     return Kind(kind.__name__, expected, parse)
+
+
+def check_names(given: Iterable[str], known: Iterable[str], what: str) -> None:
+    """See that all of these keyword arguments are known. Raises TypeError."""
+    known = list(known)
+    for name in given:
+        if name not in known:
+            import difflib  # here, since it is imported for a mistake alone
+
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            raise TypeError(f"expected {what}, got {name}: {hint}")
 
 
 def _setting(default: object, kind: Kind) -> Any:
@@ -117,7 +145,7 @@ def _read_secret(setting: Setting, kind: Kind) -> object:
         ) from None
 
 
-_LIMIT: Final = units.optional(units.SECONDS_OR_ZERO)
+_LIMIT: Final = _optional(units.SECONDS_OR_ZERO)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +157,10 @@ class Timeouts:
     - `read`: each wait for bytes of an answer, once the request is sent. (A server that takes
       nothing of a body that is being sent is cut off after 30 s, whatever the limits.)
     - `close`: the closing of a WebSocket.
+
+    Of a WebSocket `total` and `read` limit the opening. No limit is on `receive`, since a server
+    may have nothing to say for long: pings see whether it is there; for less time there is
+    `async with asyncio.timeout(60.0)`.
 
     Raises ConfigError for what is none of these.
     """
@@ -162,7 +194,8 @@ class Timeouts:
 class ClientSettings:
     """How a client behaves, for all its requests. Sizes are in bytes, times in seconds.
 
-    - `timeouts`: see there; a request may have its own.
+    - `timeouts`: see `Timeouts`; a number is what `Timeouts.of` makes of it; a request may have
+      its own.
     - `follow_redirects`, `max_redirects`: whether an answer that leads elsewhere is followed, and
       how often for one request.
     - `max_connections`, `max_connections_per_host`: at a time; who wants another one waits.
@@ -177,14 +210,14 @@ class ClientSettings:
     - `proxy`: the URL of one, `http://...` or `socks5://...`, for all requests; None for none.
     - `trust_env`: whether the environment may name one (`HTTP_PROXY`, ...) where `proxy` is None.
     - `unix`: the path of a Unix socket that all requests go to; None for none.
-    - `tls`: how servers are verified; None takes the system's trust store.
+    - `tls`: how servers are verified; None takes the system's trust store. To trust another CA:
+      `ssl.create_default_context(cafile="ca.pem")`.
     - `user_agent`: what requests call their sender, None for nothing.
     - `deflate`: whether WebSockets offer permessage-deflate (RFC 7692), or with which settings.
     - `max_message`, `max_fragments`: a WebSocket message once inflated, and its frames.
     - `max_parked`: messages of one WebSocket that wait to be received; then reading pauses.
     - `ping_interval`, `ping_timeout`: between a WebSocket's pings, and for the pong; None sends
       none, or waits for ever.
-
     - `fast_lane`: whether plain WebSocket frames are read without wsproto; changes the speed alone.
 
     What is given as text is read as in a `.env` file. Raises ConfigError.
@@ -192,7 +225,7 @@ class ClientSettings:
 
     timeouts: Timeouts = _setting(
         Timeouts(),
-        _instance_of(Timeouts, "Timeouts, such as Timeouts(total=60.0)", optional=False),
+        Kind("timeouts", "Timeouts, such as Timeouts(total=60.0), or seconds for each", _timeouts),
     )
     follow_redirects: bool = _setting(True, units.FLAG)
     max_redirects: int = _setting(20, units.COUNT_OR_ZERO)
@@ -202,7 +235,7 @@ class ClientSettings:
     idle_timeout: float = _setting(30.0, units.SECONDS_OR_ZERO)
 
     max_head: int = _setting(65_536, units.SIZE)
-    max_body: int | None = _setting(64 * _MIB, units.optional(units.SIZE))
+    max_body: int | None = _setting(64 * _MIB, _optional(units.SIZE))
 
     headers: tuple[tuple[str, str], ...] = _setting(
         (), Kind("headers", "a mapping or pairs of headers as they may stand on the wire", _headers)
@@ -222,22 +255,22 @@ class ClientSettings:
         ),
     )
 
-    proxy: str | None = _setting(None, units.optional(units.TEXT))
+    proxy: str | None = _setting(None, _optional(units.TEXT))
     trust_env: bool = _setting(True, units.FLAG)
-    unix: str | None = _setting(None, units.optional(units.PATH))
+    unix: str | None = _setting(None, _optional(units.PATH))
     tls: ssl.SSLContext | None = _setting(
         None, _instance_of(ssl.SSLContext, "an ssl.SSLContext, or None")
     )
-    user_agent: str | None = _setting(USER_AGENT, units.optional(units.HEADER_VALUE))
+    user_agent: str | None = _setting(USER_AGENT, _optional(units.HEADER_VALUE))
 
     deflate: bool | DeflateSettings = _setting(
-        False, Kind("deflate", "true, false or DeflateSettings", _deflate)
+        False, Kind("deflate", "True, False or DeflateSettings", _deflate)
     )
     max_message: int = _setting(16 * _MIB, units.SIZE)
     max_fragments: int = _setting(4096, units.COUNT)
     max_parked: int = _setting(4 * _MIB, units.SIZE)
-    ping_interval: float | None = _setting(20.0, units.optional(units.SECONDS))
-    ping_timeout: float | None = _setting(20.0, units.optional(units.SECONDS))
+    ping_interval: float | None = _setting(20.0, _optional(units.SECONDS))
+    ping_timeout: float | None = _setting(20.0, _optional(units.SECONDS))
     fast_lane: bool = _setting(True, units.FLAG)
 
     def __post_init__(self) -> None:

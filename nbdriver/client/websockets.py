@@ -14,7 +14,13 @@ from dataclasses import dataclass, replace
 from http.cookiejar import CookieJar
 from typing import Any, Final
 
-from ..errors import NetworkError, NetworkTimeout, TooManyRedirects, UpgradeRefused
+from ..errors import (
+    InvalidResponse,
+    NetworkError,
+    NetworkTimeout,
+    TooManyRedirects,
+    UpgradeRefused,
+)
 from ..model import Headers, Request
 from ..net.channel import Channel
 from ..net.clock import Clock
@@ -208,7 +214,13 @@ class WebSockets:
                 if further is not None:
                     return further
             body = await _beginning(connection, read)
-            raise UpgradeRefused(head.status_code, head.reason, head.headers.items(), body)
+            raise UpgradeRefused(
+                head.status_code,
+                head.reason,
+                head.headers.items(),
+                body,
+                place=f"{url.scheme}://{url.host_header}",
+            )
         finally:
             if websocket is None:
                 channel.abort()
@@ -217,7 +229,10 @@ class WebSockets:
         self, channel: Channel, asked: Asked, head: ResponseHead, url: URL, terms: _Terms
     ) -> ClientWebSocket:
         """The WebSocket that a 101 opens; no await, so that no cancellation can lose it."""
-        agreed = agree(asked, head.http_version, head.headers)
+        try:
+            agreed = agree(asked, head.http_version, head.headers)
+        except InvalidResponse as error:
+            raise error.of(url.host_header) from None
         return ClientWebSocket(
             channel,
             self._clock,

@@ -47,6 +47,28 @@ def test_settings_are_given_as_one_or_by_their_names() -> None:
         Client(max_redirects=-1)
 
 
+def test_a_setting_that_is_none_is_told_with_the_one_that_may_be_meant() -> None:
+    given: Any = {"timeout": 3}
+    with pytest.raises(TypeError, match=r"^expected settings of a client, got timeout: did you"):
+        Client(**given)
+    given = {"verify": False}
+    with pytest.raises(TypeError, match=r"got verify: there are timeouts, follow_redirects, "):
+        Client(**given)
+
+
+@jumping
+async def test_an_option_that_is_none_is_told_with_the_one_that_may_be_meant() -> None:
+    given: Any = {"header": {}}
+    async with MemoryClient(hello) as client:
+        with pytest.raises(TypeError, match=r"of a request, got header: did you mean headers\?$"):
+            await client.request("GET", "http://a", **given)
+        with pytest.raises(TypeError, match=r"of a WebSocket, got header: did you mean headers\?$"):
+            client.websocket("ws://a", **given)
+        given = {"json": {}}
+        with pytest.raises(TypeError, match=r"of a WebSocket, got json: there are proxy, params, "):
+            client.websocket("ws://a", **given)
+
+
 def test_the_jar_is_the_one_of_the_settings_even_if_it_is_empty() -> None:
     jar = new_jar()
     assert Client(cookies=jar).cookies is jar

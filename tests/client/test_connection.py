@@ -361,6 +361,30 @@ def test_an_answer_that_ends_early_is_none(data: bytes, said: str, answered: boo
     run()
 
 
+@pytest.mark.parametrize(
+    ("answers", "requests", "hinted"), [([], 1, True), ([b"HTTP/1"], 1, False), ([FIVE], 2, False)]
+)
+def test_where_nothing_came_the_server_may_want_tls(
+    answers: list[bytes], requests: int, hinted: bool
+) -> None:
+    @jumping
+    async def run() -> None:
+        peer = Server(*answers)
+        connection = new_connection(peer)
+        for _ in range(requests - 1):
+            await send_and_read(connection)
+            connection.rest()
+        task = asyncio.create_task(send_and_read(connection))
+        await settle()
+        peer.transport.write_eof()
+        with pytest.raises(InvalidResponse, match=r"^http://a: expected an answer, got ") as caught:
+            await task
+        assert ("does it want TLS" in str(caught.value)) is hinted
+        await finish(connection)
+
+    run()
+
+
 async def send_and_read(connection: Connection) -> tuple[ResponseHead, bytes]:
     head = await connection.send("GET", "/", HOST)
     return head, await read_all(connection)

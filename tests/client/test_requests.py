@@ -333,3 +333,9 @@ def test_an_answer_may_lead_nowhere() -> None:
     assert request.redirected(302, Headers()) is None
     with pytest.raises(InvalidResponse):
         led(request, "gopher://a/")
+
+
+def test_an_answer_that_leads_to_two_places_is_told_with_its_host() -> None:
+    two = Headers([("Location", "/b"), ("Location", "/c")])
+    with pytest.raises(InvalidResponse, match=f"^{prepared().url.host_header}: expected one Loc"):
+        prepared().redirected(302, two)

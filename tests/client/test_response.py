@@ -128,7 +128,7 @@ async def test_reading_gives_what_was_not_taken_before() -> None:
 async def test_a_body_has_a_limit_which_is_looked_at_before_it_is_kept() -> None:
     assert await response(b"12345", max_body=5).read() == b"12345"
     for pieces in ([b"123456"], [b"12345", b"6"]):
-        with pytest.raises(InvalidResponse, match=r"^expected a body of at most 5 bytes"):
+        with pytest.raises(InvalidResponse, match=r"^a: expected a body of at most 5 bytes"):
             await response(*pieces, max_body=5).read()
 
 
@@ -160,6 +160,25 @@ async def test_what_was_too_large_is_so_when_it_is_asked_for_again() -> None:
     for _ in range(2):
         with pytest.raises(InvalidResponse, match="at most 5 bytes"):
             await answer.read()
+
+
+@jumping
+@pytest.mark.parametrize(
+    ("pieces", "coding"),
+    [
+        ([b"no gzip at all"], "gzip"),
+        ([gzip.compress(b"hello")[:-1]], "gzip"),
+        ([b"hello"], ", ".join(["gzip"] * 20)),
+        ([gzip.compress(b"much" * 100)], "gzip"),
+    ],
+)
+async def test_what_is_wrong_with_a_body_is_told_with_its_host_and_no_path(
+    pieces: list[bytes], coding: str
+) -> None:
+    answer = response(*pieces, fields={"Content-Encoding": coding}, max_body=100)
+    with pytest.raises(InvalidResponse, match=r"^a: expected ") as caught:
+        await answer.read()
+    assert "path" not in str(caught.value)
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))

@@ -34,6 +34,11 @@ def test_timeouts_stand_for_themselves() -> None:
     assert Timeouts.of(times) is times
 
 
+def test_a_number_of_a_client_is_what_it_is_of_a_request() -> None:
+    settings = ClientSettings(timeouts=3)  # type: ignore[arg-type]  # as Client's option it may
+    assert settings.timeouts == Timeouts.of(3)
+
+
 def test_zero_and_none_are_two_things() -> None:
     times = Timeouts(total=0, connect=None)
     assert (times.total, times.connect) == (0.0, None)
@@ -100,14 +105,16 @@ def test_text_is_read_as_in_a_file() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("timeouts", 5, r"expected Timeouts, such as Timeouts\(total=60.0\); came 5"),
+        ("timeouts", "5", r"expected Timeouts, such as Timeouts\(total=60.0\), or .*; came '5'"),
+        ("timeouts", True, "expected Timeouts, .*; came True"),
+        ("timeouts", -1, "expected Timeouts, .*; came -1"),
         ("timeouts", None, "expected Timeouts, .*; came None"),
         ("max_connections", 0, "a whole number, 1 or more; came 0"),
         ("max_redirects", -1, "a whole number, 0 or more; came -1"),
         ("max_body", 0, "a number of bytes, 1 or more"),
         ("tls", True, "an ssl.SSLContext, or None; came True"),
-        ("unix", "", "the path of a file, or null"),
-        ("deflate", 9, "true, false or DeflateSettings; came 9"),
+        ("unix", "", "the path of a file, or None"),
+        ("deflate", 9, "True, False or DeflateSettings; came 9"),
         ("user_agent", "a\r\nb", "printable ASCII text, not empty"),
     ],
 )

@@ -298,6 +298,10 @@ async def test_an_end_that_had_come_with_the_101_is_seen(lost: bool) -> None:
         assert await websocket.receive() == "one"
         with pytest.raises(WebSocketClosed) as caught:
             await websocket.receive()
-        assert str(caught.value) == ("1006: the connection was lost" if lost else "4000: go")
+        assert str(caught.value) == (
+            "the WebSocket is closed: 1006: the connection was lost"
+            if lost
+            else "the WebSocket is closed: 4000: go"
+        )
         await websocket.leave()
         server.transport.abort()

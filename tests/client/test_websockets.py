@@ -183,6 +183,10 @@ async def test_any_other_status_is_a_refusal_that_tells_why(status: int) -> None
             await here.open(URL).__aenter__()
         error = caught.value
         assert (error.status_code, error.reason, error.body) == (status, "No Way", body)
+        assert (
+            str(error)
+            == f"expected 101 Switching Protocols from ws://bot.example, got {status} No Way"
+        )
         assert ("x-a", "b") in error.headers
         assert ("x-a", "c") in error.headers
         await settle()
@@ -262,7 +266,7 @@ async def test_a_refusal_is_one_though_its_body_never_ends(end: str) -> None:
 )
 async def test_an_answer_that_is_none_is_invalid(data: bytes, words: str) -> None:
     async with reaching(Answers(data, end=True), Echo()) as here:
-        with pytest.raises(InvalidResponse, match=words):
+        with pytest.raises(InvalidResponse, match=rf"^bot\.example: .*{words}"):
             await here.open(URL).__aenter__()
         await settle()
         assert here.net.peers[0].lost

@@ -46,7 +46,9 @@ async def test_a_dead_peer_is_aborted_20_s_after_the_ping_and_whoever_waits_wake
         await settle()
         assert not receiver.done()
         pair.clock.advance(0.25)
-        with pytest.raises(WebSocketClosed, match=r"^1006: no pong came within 20\.0 s$"):
+        with pytest.raises(
+            WebSocketClosed, match=r"^the WebSocket is closed: 1006: no pong came within 20\.0 s$"
+        ):
             await asyncio.wait_for(receiver, PATIENCE)
         assert pair.websocket.closed
         await settle()
@@ -59,7 +61,7 @@ async def test_a_listener_is_told_of_a_dead_peer() -> None:
         listener = Listener()
         pair.websocket.deliver_to(listener)
         pair.clock.advance(40)
-        assert str(listener.closed) == "1006: no pong came within 20.0 s"
+        assert str(listener.closed) == "the WebSocket is closed: 1006: no pong came within 20.0 s"
 
 
 async def test_any_byte_counts_as_a_sign_of_life() -> None:
@@ -132,7 +134,7 @@ async def test_a_peer_that_is_silent_after_a_pause_has_its_whole_time_and_no_mor
         pair.clock.advance(19.75)
         assert listener.closed is None
         pair.clock.advance(0.25)
-        assert str(listener.closed) == "1006: no pong came within 20.0 s"
+        assert str(listener.closed) == "the WebSocket is closed: 1006: no pong came within 20.0 s"
 
 
 async def test_a_slow_receiver_does_not_make_its_peer_look_dead() -> None:

@@ -57,7 +57,7 @@ async def test_messages_are_delivered_as_they_come(client: bool) -> None:
         assert await pair.peer.read_frame() == Frame(PONG, b"?")
         pair.peer.send_close(1000, "bye")
         assert await pair.peer.read_close() == (1000, "bye")
-        assert str(listener.closed) == "1000: bye"
+        assert str(listener.closed) == "the WebSocket is closed: 1000: bye"
         assert pair.websocket.closed
 
 
@@ -186,7 +186,7 @@ async def test_the_peers_close_waits_behind_what_is_paused() -> None:
         pair.websocket.resume_reading()
         await settle()
         assert listener.messages == ["one", "two"]
-        assert str(listener.closed) == "1000: bye"
+        assert str(listener.closed) == "the WebSocket is closed: 1000: bye"
 
 
 async def test_our_close_does_not_wait_behind_what_is_paused() -> None:
@@ -200,7 +200,7 @@ async def test_our_close_does_not_wait_behind_what_is_paused() -> None:
         await settle()
         await asyncio.wait_for(pair.websocket.close(), PATIENCE)
         assert listener.messages == []
-        assert str(listener.closed) == "1000: bye"
+        assert str(listener.closed) == "the WebSocket is closed: 1000: bye"
         pair.websocket.pause_reading()
         pair.websocket.resume_reading()
 
@@ -214,7 +214,7 @@ async def test_a_listener_that_pauses_after_our_close_does_not_keep_it_from_endi
         pair.websocket.pause_reading()
         pair.peer.send_close(1000)
         await asyncio.wait_for(closing, PATIENCE)
-        assert str(listener.closed) == "1000"
+        assert str(listener.closed) == "the WebSocket is closed: 1000"
 
 
 async def test_a_connection_that_is_lost_while_paused_delivers_what_waits_and_then_its_end() -> (
@@ -228,7 +228,7 @@ async def test_a_connection_that_is_lost_while_paused_delivers_what_waits_and_th
         pair.peer.transport.abort()
         await settle()
         assert listener.messages == ["one", "two"]
-        assert str(listener.closed) == "1006: the connection was lost"
+        assert str(listener.closed) == "the WebSocket is closed: 1006: the connection was lost"
         pair.websocket.resume_reading()
 
 
@@ -298,7 +298,7 @@ async def test_a_connection_that_ends_before_its_answers_were_awaited_ends_once(
         pair.websocket.data_received(frame("", 3))
         pair.websocket.abort()
         await settle()
-        assert str(listener.closed) == "1006: aborted"
+        assert str(listener.closed) == "the WebSocket is closed: 1006: aborted"
 
 
 # From inside a delivery.
@@ -312,7 +312,11 @@ async def test_a_listener_may_end_the_connection_from_inside_a_delivery(what: st
         pair.peer.send(b"".join(map(frame, ("one", "two", "three", "four"))) + close(1000))
         await settle()
         assert listener.messages == ["one", "two"]
-        assert str(listener.closed) == ("1006: aborted" if what == "abort" else "1000")
+        assert str(listener.closed) == (
+            "the WebSocket is closed: 1006: aborted"
+            if what == "abort"
+            else "the WebSocket is closed: 1000"
+        )
 
 
 async def test_a_listener_may_close_and_send_from_inside_a_delivery() -> None:
@@ -331,7 +335,7 @@ async def test_a_listener_may_close_and_send_from_inside_a_delivery() -> None:
         pair.peer.send_close(4000)
         await asyncio.wait_for(tasks.join(), PATIENCE)
         assert listener.messages == ["one"]
-        assert str(listener.closed) == "4000"
+        assert str(listener.closed) == "the WebSocket is closed: 4000"
 
 
 async def test_a_listener_may_find_the_peer_gone_from_inside_a_delivery() -> None:
@@ -353,5 +357,5 @@ async def test_a_listener_may_find_the_peer_gone_from_inside_a_delivery() -> Non
         pair.websocket.deliver_to(listener)
         pair.peer.send(frame("one") + frame("two"))
         await settle()
-        assert str(listener.closed) == "1006: the connection was lost"
+        assert str(listener.closed) == "the WebSocket is closed: 1006: the connection was lost"
         assert errors

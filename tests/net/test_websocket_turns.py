@@ -69,7 +69,7 @@ async def test_what_was_read_is_delivered_though_the_listener_has_paused(max_par
         within_bounds = max_parked < MANY * 100
         assert (len(listener.messages) < MANY // 5) is within_bounds
         assert (len(listener.messages) == 1 + MANY) is not within_bounds
-        assert str(listener.closed) == "1006: the connection was lost"
+        assert str(listener.closed) == "the WebSocket is closed: 1006: the connection was lost"
 
 
 async def test_whose_turn_has_not_come_cannot_be_dead() -> None:

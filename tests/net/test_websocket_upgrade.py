@@ -111,7 +111,7 @@ async def test_frames_that_come_with_the_upgrade_request_are_not_lost(
         Frame(PONG, b"?"),
     ]
     assert frames[-1].payload == b"\x0f\xa0bye"
-    assert served.echo.ended == ["4000: bye"]
+    assert served.echo.ended == ["the WebSocket is closed: 4000: bye"]
 
 
 async def test_a_client_that_leaves_before_it_is_accepted_is_noticed() -> None:
@@ -123,7 +123,9 @@ async def test_a_client_that_leaves_before_it_is_accepted_is_noticed() -> None:
     await settle()
     served.echo.gate.set()
     await settle()
-    assert served.echo.ended == ["1006: the peer ended the connection without a Close"]
+    assert served.echo.ended == [
+        "the WebSocket is closed: 1006: the peer ended the connection without a Close"
+    ]
     assert not served.received
 
 
@@ -239,7 +241,7 @@ async def test_websockets_as_a_client_talks_to_us(
     theirs.receive_data(await served.answer(b"".join(theirs.data_to_send())))
     theirs.receive_eof()
     assert (theirs.close_code, theirs.close_reason) == (1000, "bye")
-    assert served.echo.ended == ["1000: bye"]
+    assert served.echo.ended == ["the WebSocket is closed: 1000: bye"]
 
 
 async def test_wsproto_as_a_client_talks_to_us() -> None:
