@@ -12,7 +12,7 @@ from ..errors import (
 )
 from .client import Client, RequestOptions, WebSocketOptions
 from .response import ClientResponse
-from .settings import UNSET, ClientSettings, Timeouts
+from .settings import UNSET, ClientOptions, ClientSettings, Timeouts
 from .urls import URL
 from .websocket import ClientWebSocket
 
@@ -20,6 +20,7 @@ __all__ = [
     "UNSET",
     "URL",
     "Client",
+    "ClientOptions",
     "ClientResponse",
     "ClientSettings",
     "ClientWebSocket",

@@ -10,7 +10,6 @@ import asyncio
 import enum
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import fields
 from http.cookiejar import CookieJar
 from types import TracebackType
 from typing import Any, Final, TypedDict, Unpack
@@ -30,7 +29,7 @@ from .proxies import ProxyRules
 from .requests import HeaderSource, Prepared, prepare
 from .response import ClientResponse
 from .routes import Route, route
-from .settings import UNSET, ClientSettings, Timeouts, Unset, check_names
+from .settings import UNSET, ClientOptions, ClientSettings, Timeouts, Unset, check_names
 from .urls import URL, Params
 from .websocket import ClientWebSocket
 from .websockets import WebSockets
@@ -116,14 +115,17 @@ class Client:
     Any number of tasks may use it at once, all of them in the event loop that it was entered in.
     """
 
-    def __init__(self, settings: ClientSettings | None = None, **given: Any) -> None:
+    def __init__(
+        self, settings: ClientSettings | None = None, **given: Unpack[ClientOptions]
+    ) -> None:
         """`settings`, or the fields of `ClientSettings` by their names. Raises ConfigError,
         and TypeError for a name that is none.
         """
         if settings is not None and given:
             raise TypeError(f"expected settings or single ones, got both: {', '.join(given)}")
-        check_names(given, (item.name for item in fields(ClientSettings)), "settings of a client")
-        self.settings = settings or ClientSettings(**given)
+        check_names(given, ClientOptions.__annotations__, "settings of a client")
+        fields: dict[str, Any] = {**given}
+        self.settings = settings or ClientSettings(**fields)
         jar = self.settings.cookies
         self.cookies = new_jar() if jar is None else jar
         """The jar that answers fill and requests are filled from."""

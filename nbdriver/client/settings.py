@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from http.cookiejar import CookieJar
-from typing import Any, Final, cast
+from typing import Any, Final, TypedDict, cast
 
 from .. import units
 from ..errors import ConfigError
@@ -21,7 +21,15 @@ from ..units import Kind, Setting
 from ..wire.deflate import DeflateSettings
 from .urls import Params, pairs_of
 
-__all__ = ["UNSET", "USER_AGENT", "ClientSettings", "Timeouts", "Unset", "check_names"]
+__all__ = [
+    "UNSET",
+    "USER_AGENT",
+    "ClientOptions",
+    "ClientSettings",
+    "Timeouts",
+    "Unset",
+    "check_names",
+]
 
 
 class Unset(enum.Enum):
@@ -292,3 +300,32 @@ class ClientSettings:
     def _shown(self, name: str) -> str:
         value = getattr(self, name)
         return "***" if name in _SECRET and value not in (None, ()) else repr(value)
+
+
+class ClientOptions(TypedDict, total=False):
+    """The fields of `ClientSettings`, as they may be given: each in all the ways that are read."""
+
+    timeouts: Timeouts | float
+    follow_redirects: bool
+    max_redirects: int
+    max_connections: int
+    max_connections_per_host: int
+    idle_timeout: float
+    max_head: int | str
+    max_body: int | str | None
+    headers: Mapping[str, str] | Iterable[tuple[str, str]]
+    params: Params
+    cookies: CookieJar | None
+    auth: tuple[str, str] | None
+    proxy: str | None
+    trust_env: bool
+    unix: str | None
+    tls: ssl.SSLContext | None
+    user_agent: str | None
+    deflate: bool | DeflateSettings
+    max_message: int | str
+    max_fragments: int
+    max_parked: int | str
+    ping_interval: float | None
+    ping_timeout: float | None
+    fast_lane: bool

@@ -37,6 +37,9 @@ _OF_TLS = {
     "UNEXPECTED_EOF_WHILE_READING": "the connection ended in the handshake",
 }
 
+#: OpenSSL's codes for a certificate, or one above it, that is signed by nobody we know.
+_UNTRUSTED = {18, 19, 20, 21}
+
 _Address = tuple[socket.AddressFamily, Any]
 """What a socket is made for, and what it is connected to."""
 
@@ -99,7 +102,7 @@ async def secure(channel: Channel, context: ssl.SSLContext, host: str) -> None:
     except ssl.SSLCertVerificationError as error:
         raise ConnectError(
             f"expected a certificate that proves to be {name}, got one that does not:"
-            f" {error.verify_message.rstrip('.')}{_hint(context)}"
+            f" {error.verify_message.rstrip('.')}{_hint(context, error.verify_code)}"
         ) from error
     except ssl.SSLError as error:
         said = _OF_TLS.get(error.reason) or (error.reason or str(error)).replace("_", " ").lower()
@@ -119,11 +122,13 @@ async def secure(channel: Channel, context: ssl.SSLContext, host: str) -> None:
         )
 
 
-def _hint(context: ssl.SSLContext) -> str:
-    """What to do about a certificate that nobody vouches for, where there is nobody."""
+def _hint(context: ssl.SSLContext, code: int) -> str:
+    """What to do about a certificate that nobody vouches for whom we trust."""
+    if code not in _UNTRUSTED:
+        return ""
     paths = ssl.get_default_verify_paths()
     if paths.cafile or paths.capath or context.get_ca_certs():
-        return ""
+        return " (a CA of your own is trusted by SSL_CERT_FILE=ca.pem, or by a context in `tls`)"
     return (
         " (this system has no trusted certificates: install ca-certificates, or set SSL_CERT_FILE)"
     )

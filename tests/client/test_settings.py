@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import ssl
 from http.cookiejar import CookieJar
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 import nbdriver
-from nbdriver.client.settings import USER_AGENT, ClientSettings, Timeouts
+from nbdriver.client.settings import USER_AGENT, ClientOptions, ClientSettings, Timeouts
 from nbdriver.errors import ConfigError
 from nbdriver.wire.deflate import DeflateSettings
+
+
+def test_a_client_may_be_given_each_field_in_each_way_that_its_type_says() -> None:
+    """And a type checker, which knows the options alone, finds whatever is no field."""
+    kept, given = get_type_hints(ClientSettings), get_type_hints(ClientOptions)
+    assert list(kept) == list(given)
+    for name in kept.keys() - {"headers", "params"}:  # pairs, of a mapping or of any iterable
+        assert set(kinds(kept[name])) <= set(kinds(given[name])), name
+
+
+def kinds(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union, or what stands for itself."""
+    return get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
 
 
 def test_the_defaults_are_those_of_nonebot() -> None:

@@ -395,7 +395,13 @@ def expired() -> ssl.SSLContext:
             lambda: server_context("other.example"),
             "Hostname mismatch, certificate is not valid for 'localhost'",
         ),
-        (lambda: server_context(ca=stranger()), "unable to get local issuer certificate"),
+        (
+            lambda: server_context(ca=stranger()),
+            (
+                "unable to get local issuer certificate"
+                " (a CA of your own is trusted by SSL_CERT_FILE=ca.pem, or by a context in `tls`)"
+            ),
+        ),
         (expired, "certificate has expired"),
     ],
     ids=["other name", "unknown authority", "expired"],
