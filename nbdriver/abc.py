@@ -31,7 +31,7 @@ __all__ = [
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
 _NONE: Any = None
-"""An adapter that was not given: NoneBot 2.2 and newer gives one, and no name."""
+"""An adapter that was not given: NoneBot 2.3 and newer gives one, and no name."""
 
 
 class Bot(ABC):
@@ -173,7 +173,7 @@ class Driver(ABC):
         """
         if not isinstance(name, str):
             raise TypeError(
-                f"expected a name and an adapter, got {name!r}; inside NoneBot 2.2 or newer it is"
+                f"expected a name and an adapter, got {name!r}; inside NoneBot 2.3 or newer it is"
                 " DRIVER=nbdriver.nonebot, not DRIVER=nbdriver"
             )
         if not isinstance(adapter, type):

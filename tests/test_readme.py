@@ -49,7 +49,7 @@ def tables() -> str:
     own = (row for row in ServerConfig.describe() if row.name not in shared)
     return (
         f"\nThe bot's settings:\n\n{table(Config.describe())}\nThe server's:\n\n{table(own)}"
-        "\n†: without effect inside NoneBot 2.2 and newer, where adapters see to bots and events.\n"
+        "\n†: without effect inside NoneBot 2.3 and newer, where adapters see to bots and events.\n"
         "\n"
     )
 

@@ -12,14 +12,14 @@ from nonebot import drivers
 # In 2.0.0a10 the driver itself handles what comes for an adapter; later, adapters set up routes.
 if hasattr(drivers.Driver, "_handle_ws_reverse"):
     from .v2_0_0a10 import Driver
-elif hasattr(drivers, "ASGIMixin"):
+elif hasattr(drivers, "HTTPClientSession"):
     from .v2 import Driver
     from .v2 import Mixin as Mixin
 else:
     raise ImportError(
-        "expected NoneBot 2.2 or later, or 2.0.0a10, got a NoneBot of another era: its"
-        " nonebot.drivers has no ASGIMixin; install a newer nonebot2, or let DRIVER name a driver"
-        " of NoneBot's own",
+        "expected NoneBot 2.3 or later, or 2.0.0a10, got a NoneBot of another era: its"
+        " nonebot.drivers has no HTTPClientSession; install a newer nonebot2, or let DRIVER name a"
+        " driver of NoneBot's own",
         name=__name__,
     )
 

@@ -1,4 +1,4 @@
-"""The driver for NoneBot 2.2 and later."""
+"""The driver for NoneBot 2.3 and later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The driver for NoneBot 2.2 and later: adapters set up routes, and each is its own master.
+"""The driver for NoneBot 2.3 and later: adapters set up routes, and each is its own master.
 
 Server, signals and exit codes are those of the driver outside of NoneBot; adapters, bots, hooks and
 the lifespan are NoneBot's.

@@ -48,7 +48,7 @@ def test_it_reaches_out(host: Host, tmp_path: Path) -> None:
 
 OTHER = '''
 class Driver:
-    """As NoneBot 2.0 and 2.1 had it."""
+    """As NoneBot 2.0 to 2.2 had it."""
 
 class ForwardDriver(Driver): ...
 class ReverseDriver(Driver): ...
@@ -63,4 +63,4 @@ def test_in_a_nonebot_of_another_era_it_says_which_ones_it_serves(tmp_path: Path
     program.write_text("import nbdriver.nonebot", encoding="utf-8")
     with bot_process(tmp_path, program=program, environ={"PYTHONPATH": str(tmp_path)}) as bot:
         assert bot.wait() == 1
-    assert bot.lines[-1].startswith("ImportError: expected NoneBot 2.2 or later, or 2.0.0a10, got")
+    assert bot.lines[-1].startswith("ImportError: expected NoneBot 2.3 or later, or 2.0.0a10, got")
