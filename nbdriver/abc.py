@@ -30,6 +30,9 @@ __all__ = [
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 
+_NONE: Any = None
+"""An adapter that was not given: NoneBot 2.2 and newer gives one, and no name."""
+
 
 class Bot(ABC):
     """The adapter's side: one for each reverse WebSocket connection, one for each HTTP event.
@@ -161,13 +164,20 @@ class Driver(ABC):
         self.env: str = env.environment
         self.config: Any = config
 
-    def register_adapter(self, name: str, adapter: type[Bot], **kwargs: Any) -> None:
+    def register_adapter(self, name: str, adapter: type[Bot] = _NONE, **kwargs: Any) -> None:
         """Serve `adapter` under `/{name}/`; `kwargs` go to its `register`.
 
         An adapter keeps what it is registered with on its class. One that another driver has too is
         therefore registered as a subclass of its own, so that neither driver's tokens and settings
-        become the other's.
+        become the other's. Raises TypeError for what is no name or no class.
         """
+        if not isinstance(name, str):
+            raise TypeError(
+                f"expected a name and an adapter, got {name!r}; inside NoneBot 2.2 or newer it is"
+                " DRIVER=nbdriver.nonebot, not DRIVER=nbdriver"
+            )
+        if not isinstance(adapter, type):
+            raise TypeError(f"expected an adapter for {name!r}, which is a class, got {adapter!r}")
         if vars(adapter).get("driver", self) is not self:
             names = {"__module__": adapter.__module__, "__qualname__": adapter.__qualname__}
             adapter = new_class(adapter.__name__, (adapter,), {}, lambda own: own.update(names))

@@ -243,9 +243,16 @@ def _decoded(key: str, text: str, known: Mapping[str, _Known]) -> object:
     return text if key in known or key in _TEXT_KEYS else units.json_or_text(text)
 
 
-def _setting(default: object, kind: Kind, doc: str, *, shared: bool = False) -> Any:
-    """A field of `ServerConfig`; a `shared` one is also a setting of `Config`, without prefix."""
-    return field(default=default, metadata={"kind": kind, "doc": doc, "shared": shared})
+def _setting(
+    default: object, kind: Kind, doc: str, *, shared: bool = False, dispatching: bool = False
+) -> Any:
+    """A field of `ServerConfig`; a `shared` one is also a setting of `Config`, without prefix.
+
+    A `dispatching` one is about bots and their events: where another dispatches them, as NoneBot
+    2.x does, it is without effect.
+    """
+    metadata = {"kind": kind, "doc": doc, "shared": shared, "dispatching": dispatching}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,20 +353,33 @@ class ServerConfig:
         30.0, units.SECONDS_OR_ZERO, "for everything at the stop; what is left is cancelled"
     )
     takeover_timeout: float = _setting(
-        2.0, units.SECONDS, "for an old connection to answer when its bot connects anew"
+        2.0,
+        units.SECONDS,
+        "for an old connection to answer when its bot connects anew",
+        dispatching=True,
     )
-    hook_timeout: float = _setting(10.0, units.SECONDS, "for the hooks of one bot, each time")
+    hook_timeout: float = _setting(
+        10.0, units.SECONDS, "for the hooks of one bot, each time", dispatching=True
+    )
     pending_timeout: float = _setting(
-        30.0, units.SECONDS_OR_ZERO, "for a posted event to find a free place; then 503"
+        30.0,
+        units.SECONDS_OR_ZERO,
+        "for a posted event to find a free place; then 503",
+        dispatching=True,
     )
 
-    max_pending: int = _setting(8192, units.COUNT, "events being handled, in all")
-    max_pending_per_connection: int = _setting(1024, units.COUNT, "the same, of one connection")
+    max_pending: int = _setting(8192, units.COUNT, "events being handled, in all", dispatching=True)
+    max_pending_per_connection: int = _setting(
+        1024, units.COUNT, "the same, of one connection", dispatching=True
+    )
     max_parked: int = _setting(
         4 * _MIB, units.SIZE, "events of one WebSocket waiting for a place; then reading pauses"
     )
     parked_reserve: int = _setting(
-        64 * _MIB, units.SIZE, "the same beyond that, of all WebSockets whose handlers are stuck"
+        64 * _MIB,
+        units.SIZE,
+        "the same beyond that, of all WebSockets whose handlers are stuck",
+        dispatching=True,
     )
     max_connections: int = _setting(16384, units.COUNT, "connections at a time; 503 above it")
     deflate: bool = _setting(
@@ -412,6 +432,22 @@ class ServerConfig:
             rows.append(Row(name, kind.type, kind.as_text(item.default), item.metadata["doc"]))
         return tuple(rows)
 
+    @classmethod
+    def dispatching(cls) -> tuple[str, ...]:
+        """The settings about bots and their events, without effect where NoneBot dispatches them.
+
+        They are named as `describe` names them.
+        """
+        return tuple(
+            f"{PREFIX}{item.name.upper()}" for item in fields(cls) if item.metadata["dispatching"]
+        )
+
+    def changed(self) -> frozenset[str]:
+        """The settings that are not what they are by default, named as the fields are."""
+        return frozenset(
+            item.name for item in fields(self) if getattr(self, item.name) != item.default
+        )
+
 
 def _prefixed(settings: Iterable[tuple[str, object, str]]) -> Iterator[tuple[str, Setting]]:
     """Those that bear our prefix, under their field's name."""
@@ -455,6 +491,8 @@ def _read(name: str, setting: Setting, known: _Fields) -> Any:
         return setting.read(known[name].metadata["kind"])
     import difflib  # here, since it is imported for a mistake alone
 
-    closest = difflib.get_close_matches(name.lower(), known, 1, 0.0)[0]
-    closest = f"{PREFIX}{closest}".upper() if setting.key.startswith(PREFIX) else closest
-    raise ConfigError(f"{setting.key} {setting.source}: no such setting; did you mean {closest}?")
+    names = difflib.get_close_matches(name.lower(), known, 1)
+    if setting.key.startswith(PREFIX):
+        names = [f"{PREFIX}{close}".upper() for close in names]
+    guess = f"; did you mean {names[0]}?" if names else ""
+    raise ConfigError(f"{setting.key} {setting.source}: no such setting{guess}")

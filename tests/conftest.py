@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 
 import pytest
 from support.lanes import LANES, take_lane
+from support.leaks import set_aside
 
 PROXIES = frozenset({"all_proxy", "http_proxy", "https_proxy", "no_proxy"})
 
@@ -23,3 +25,12 @@ def pytest_configure(config: pytest.Config) -> None:
     lane: str = config.getoption("lane")
     if lane != LANES[0]:
         take_lane(lane)
+
+
+_ended = itertools.count()
+
+
+def pytest_runtest_logfinish() -> None:
+    """Now and then, a test having ended: keep the search for what a test leaves a short one."""
+    if next(_ended) % 50 == 0:
+        set_aside()

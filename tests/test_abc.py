@@ -46,6 +46,20 @@ def test_registering_an_adapter_hands_it_driver_configuration_and_keywords(
     assert 'Loaded adapter "echo"' in caplog.text
 
 
+def test_registered_as_nonebot_does_it_names_the_driver_to_take_there() -> None:
+    driver: Any = make_driver()
+    with pytest.raises(TypeError, match=r"it is DRIVER=nbdriver\.nonebot, not DRIVER=nbdriver$"):
+        driver.register_adapter(RecordingBot)
+
+
+@pytest.mark.parametrize("adapter", [(), (None,), ("some",)])
+def test_what_is_no_adapter_is_not_registered(adapter: tuple[Any, ...]) -> None:
+    driver: Any = make_driver()
+    with pytest.raises(TypeError, match=r"^expected an adapter for 'some', which is a class, got "):
+        driver.register_adapter("some", *adapter)
+    assert driver._adapters == {}
+
+
 def test_an_adapter_may_have_two_names() -> None:
     driver, adapter = make_driver(), recording_bot()
     driver.register_adapter("one", adapter)

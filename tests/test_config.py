@@ -494,6 +494,23 @@ def test_an_unknown_name_is_an_error_that_names_the_closest_known_one() -> None:
         ServerConfig.from_config(None, {}, MaxHead=1)
 
 
+def test_an_unknown_name_that_is_like_no_other_suggests_none() -> None:
+    with pytest.raises(ConfigError) as caught:
+        ServerConfig.from_config(None, {}, log_levell=1)
+    assert str(caught.value) == "log_levell as a keyword argument: no such setting"
+
+
+def test_what_is_not_as_by_default_is_told_by_its_name() -> None:
+    assert ServerConfig().changed() == frozenset()
+    assert ServerConfig(max_pending=1, hook_timeout=10).changed() == {"max_pending"}
+
+
+def test_settings_of_dispatching_are_named_as_they_are_described() -> None:
+    names = ServerConfig.dispatching()
+    assert "NBDRIVER_TAKEOVER_TIMEOUT" in names
+    assert set(names) < {row.name for row in ServerConfig.describe()}
+
+
 def test_a_server_configuration_is_checked_however_it_is_made() -> None:
     server: Any = ServerConfig(max_body="1MiB")  # type: ignore[arg-type]  # as in a file
     assert server.max_body == 2**20

@@ -486,6 +486,7 @@ def test_run_serves_until_a_signal(lines: Callable[[], list[str]]) -> None:
     driver.run(ready=lambda server: os.kill(os.getpid(), signal.SIGTERM))
     assert [line.partition(":")[0] for line in lines()] == [
         "Listening on http",
+        "Asked to stop; asked again (Ctrl-C once more) it does so at once",
         "Stopping; what has begun has 30 s to end",
         "Stopped",
     ]

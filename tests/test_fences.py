@@ -22,8 +22,8 @@ TABLE = ROOT / "docs" / "architecture.md"
 
 #: What may be imported only in these places: a module, or a folder with everything in it.
 ONLY_IN = {
-    "h11": ("wire/", "client/"),
-    "wsproto": ("wire/", "net/websocket"),
+    "h11": ("wire/",),
+    "wsproto": ("wire/",),
     "socket": (
         "net/stream",
         "net/outgoing",

@@ -39,14 +39,19 @@ def table(rows: Iterable[Row]) -> str:
     lines = ["| name | type | default | |", "|---|---|---|---|"]
     for row in rows:
         default = f"`{row.default}`" if row.default else ""
-        lines.append(f"| `{row.name}` | {row.type} | {default} | {row.doc} |")
+        dagger = " †" if row.name in ServerConfig.dispatching() else ""
+        lines.append(f"| `{row.name}`{dagger} | {row.type} | {default} | {row.doc} |")
     return "\n".join(lines) + "\n"
 
 
 def tables() -> str:
     shared = {row.name for row in Config.describe()}
     own = (row for row in ServerConfig.describe() if row.name not in shared)
-    return f"\nThe bot's settings:\n\n{table(Config.describe())}\nThe server's:\n\n{table(own)}\n"
+    return (
+        f"\nThe bot's settings:\n\n{table(Config.describe())}\nThe server's:\n\n{table(own)}"
+        "\n†: without effect inside NoneBot 2.2 and newer, where adapters see to bots and events.\n"
+        "\n"
+    )
 
 
 def with_tables(text: str) -> str:

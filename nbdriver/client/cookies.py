@@ -74,8 +74,9 @@ def take(jar: CookieJar, url: URL, headers: Headers) -> None:
     if not lines:
         return
     request, now = Request(url.absolute_target), time.time()
+    kept_by_tls = [kept for kept in jar if kept.secure] if url.origin.scheme == "http" else []
     for cookie in filter(None, (_read(line, url, now) for line in lines)):
-        if url.origin.scheme == "http" and _is_kept_by_tls(jar, cookie):
+        if any(_is_taken_for(cookie, kept) for kept in kept_by_tls):
             continue
         if cookie.is_expired(int(now)):
             _delete(jar, cookie)
@@ -291,16 +292,14 @@ def _as_latin_1(text: str) -> str:
     return text
 
 
-def _is_kept_by_tls(jar: CookieJar, cookie: Cookie) -> bool:
-    """Whether there is a secure cookie for which `cookie`, which came without TLS, could be taken
-    (RFC 6265bis, 5.7): anybody on the way may have written that.
+def _is_taken_for(cookie: Cookie, kept: Cookie) -> bool:
+    """Whether `cookie`, which came without TLS, could be taken for a secure one that is there
+    (RFC 6265bis, 5.7): anybody on the way may have written it.
     """
-    return any(
-        kept.secure
-        and kept.name == cookie.name
+    return (
+        kept.name == cookie.name
         and (_is_in(kept.domain, cookie.domain) or _is_in(cookie.domain, kept.domain))
         and f"{cookie.path}/".startswith(f"{kept.path.removesuffix('/')}/")
-        for kept in jar
     )
 
 

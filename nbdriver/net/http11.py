@@ -244,7 +244,7 @@ class HTTPConnection:
             origin.check(request.headers, hosts, self._context.origin, loopback=self._loopback)
         except HTTPError as error:
             # A page is not shown why its WebSocket failed; whoever runs the bot has to learn it.
-            logger.info("%s: %s", self, error.reason)
+            logger.warning("%s: %s", self, error.reason)
             raise
 
     def _begin_body(self, length: int | None) -> None:

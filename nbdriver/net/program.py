@@ -132,6 +132,7 @@ async def _main(
                 if ready is not None:
                     ready(server)
                 await server.wait()
+                logger.info("Asked to stop; asked again (Ctrl-C once more) it does so at once")
         except StartupError as error:
             logger.error("Could not start: %s", error)
             return NOT_STARTED

@@ -98,6 +98,7 @@ async def test_a_signal_during_a_stream_of_events_loses_none_that_was_answered(
     assert "Traceback" not in errors
     assert [line.split(maxsplit=3)[3] for line in errors.splitlines()] == [
         f"Listening on http://127.0.0.1:{bot.port}",
+        "Asked to stop; asked again (Ctrl-C once more) it does so at once",
         "Stopping; what has begun has 30 s to end",
         "Stopped",
     ]

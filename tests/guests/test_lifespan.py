@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -201,8 +202,15 @@ async def test_a_shut_down_hook_that_does_not_end_is_cut_off(
     assert lines("ERROR") == []
 
 
-async def test_what_ignores_its_cancellation_is_left_behind(
-    driver: Any, story: Story, lines: Lines
+@pytest.mark.parametrize(
+    ("as_hook", "what"),
+    [
+        (True, "The shut-down hooks"),
+        (False, "Background tasks, or handlers of events, which NoneBot shields,"),
+    ],
+)
+async def test_what_ignores_its_cancellation_is_left_behind_and_named(
+    driver: Any, story: Story, lines: Lines, as_hook: bool, what: str
 ) -> None:
     let_go = asyncio.Event()
 
@@ -211,9 +219,17 @@ async def test_what_ignores_its_cancellation_is_left_behind(
             await let_go.wait()
         story.append("ended")
 
-    driver.on_startup(story.task(driver, shielded))
+    async def stubborn() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await let_go.wait()
+        await shielded()
+
+    if as_hook:
+        driver.on_shutdown(stubborn)
+    else:
+        driver.on_startup(story.task(driver, shielded))
     await cut_off(driver)
-    assert lines("ERROR") == ["The shut-down hooks or background tasks go on although cancelled"]
+    assert lines("ERROR") == [f"{what} go on although cancelled"]
     assert story == []
     let_go.set()
     left = asyncio.all_tasks() - {asyncio.current_task()}

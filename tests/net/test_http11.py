@@ -1623,6 +1623,7 @@ async def test_a_foreign_page_reaches_no_handler_and_the_log_says_why(
     if status == 403:
         assert "NBDRIVER_ALLOWED_ORIGINS" in answer.body.decode()
     assert f" from 127.0.0.1:50000: {answer.body.decode().strip()}" in caplog.messages[0]
+    assert caplog.records[0].levelno == logging.WARNING
     await served.still_works()
 
 

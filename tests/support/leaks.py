@@ -29,7 +29,6 @@ def open_files(process: Path = _SELF) -> int:
 
 def held() -> Counter[str]:
     """What the process has of each kind, on whichever loop, in whichever driver and server."""
-    _set_aside()
     counts = Counter({"file descriptors": open_files()})
     for each in gc.get_objects():
         if (kind := _kind(type(each))) is not None:
@@ -38,9 +37,11 @@ def held() -> Counter[str]:
     return counts
 
 
-@functools.cache
-def _set_aside() -> None:
-    """Look no more at what was there before the first test: it makes each look a short one."""
+def set_aside() -> None:
+    """Look no more at what is there by now, between two tests: each look is a short one then.
+
+    Else the last of some thousands of tests look through what all before them have left to pytest.
+    """
     gc.collect()
     gc.freeze()
 

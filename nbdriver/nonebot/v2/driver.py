@@ -16,7 +16,7 @@ from nonebot.drivers import Driver as NoneBotDriver
 from ... import logs
 from ...addresses import hosts_of
 from ...asgi import ASGIApplication
-from ...config import ServerConfig, log_level_number
+from ...config import PREFIX, ServerConfig, log_level_number
 from ...serving import Serving
 from ..logs import attach
 from .clients import Mixin
@@ -36,12 +36,29 @@ class Driver(Serving, Mixin, NoneBotDriver, ASGIMixin):
         """Called by `nonebot.init`. Raises ConfigError for a setting that cannot be used."""
         super().__init__(env, config)
         self._application: NoneBotApplication = NoneBotApplication(self, self._clients.stop)
-        self._configure(None, None, {})
+        self._told_of: frozenset[str] = frozenset()
         attach(self.logger)
+        self._configure(None, None, {})
 
     def _configured(self) -> None:
+        self._tell_of_settings_without_effect()
         self._application.called(_authority(self._server_config))
         self._asgi = ASGIApplication(self._application, self._server_config)
+
+    def _tell_of_settings_without_effect(self) -> None:
+        """Warn of settings about bots and events, which adapters see to here; once of each."""
+        changed = self._server_config.changed()
+        names = [
+            name
+            for name in ServerConfig.dispatching()
+            if name.removeprefix(PREFIX).lower() in changed and name not in self._told_of
+        ]
+        if names:
+            self._told_of |= frozenset(names)
+            self.logger.warning(
+                "Settings without effect inside NoneBot, where adapters see to bots and events: %s",
+                ", ".join(names),
+            )
 
     @property
     def type(self) -> str:

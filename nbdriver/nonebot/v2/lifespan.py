@@ -58,7 +58,7 @@ class NoneBotLifespan:
             if not started.is_set():
                 keeping.cancel()
             try:
-                await _end(keeping)
+                await self._end(keeping)
             finally:
                 self._running = False
 
@@ -121,6 +121,28 @@ class NoneBotLifespan:
         except Exception as error:
             logger.error("A background task failed, which ends the others", exc_info=error)
 
+    async def _end(self, keeping: asyncio.Task[None]) -> None:
+        """Wait for the end of the task; once cancelled, for a moment more."""
+        try:
+            await asyncio.wait([keeping])
+        except asyncio.CancelledError:
+            keeping.cancel()
+            await asyncio.wait([keeping], timeout=MOMENT)
+            raise
+        finally:
+            if not keeping.done():
+                logger.error("%s go on although cancelled", self._going_on)
+            elif not keeping.cancelled():
+                keeping.exception()  # `_either` has told of it, if somebody still waited there
+
+    @property
+    def _going_on(self) -> str:
+        """What of it the stop has come to; NoneBot's tasks come behind its hooks."""
+        group = self._task_group
+        if group is not None and group.cancel_scope.cancel_called:
+            return "Background tasks, or handlers of events, which NoneBot shields,"
+        return "The shut-down hooks"
+
 
 async def _either(keeping: asyncio.Task[None], started: asyncio.Event) -> None:
     """Wait until the lifespan has started. Raises StartupError if it ends before."""
@@ -133,18 +155,3 @@ async def _either(keeping: asyncio.Task[None], started: asyncio.Event) -> None:
         if keeping.cancelled():
             raise StartupError("a start-up hook awaited what was cancelled")
         keeping.result()
-
-
-async def _end(keeping: asyncio.Task[None]) -> None:
-    """Wait for the end of the task; once cancelled, for a moment more."""
-    try:
-        await asyncio.wait([keeping])
-    except asyncio.CancelledError:
-        keeping.cancel()
-        await asyncio.wait([keeping], timeout=MOMENT)
-        raise
-    finally:
-        if not keeping.done():
-            logger.error("The shut-down hooks or background tasks go on although cancelled")
-        elif not keeping.cancelled():
-            keeping.exception()  # `_either` has told of it, if somebody still waited there

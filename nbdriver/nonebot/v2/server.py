@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote, unquote
 
 from nonebot.drivers import Driver, HTTPServerSetup, WebSocketServerSetup
@@ -47,6 +47,16 @@ class NoneBotApplication(abc.Application):
         self._straight: dict[tuple[str, str], Handler] = {}
         """Handlers by methods and targets, of those that need no second look."""
         self.called("localhost")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        # Whoever asks for more takes what `nonebot.get_app()` gives for FastAPI's.
+        raise AttributeError(
+            f"{type(self).__name__!r} object has no attribute {name!r}: it is no FastAPI"
+            " application; what needs one is helped by docs/nonebot.md ('A plugin needs FastAPI'),"
+            " or by DRIVER=~fastapi+nbdriver.nonebot",
+            name=name,
+            obj=self,
+        )
 
     def called(self, authority: str) -> None:
         """Set host and port for the URL of a request that does not name them."""
