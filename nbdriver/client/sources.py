@@ -174,6 +174,9 @@ def source_of(content: object) -> Source:
         return File(content)
     if isinstance(content, Iterable) and not isinstance(content, dict):
         return Pieces(content)
+    if isinstance(content, os.PathLike):
+        # Whoever opens a file closes it, so it is not opened here.
+        raise TypeError('expected a file, got its path: open(..., "rb") it, or read_bytes() of it')
     raise TypeError(
         "expected bytes, text, a file or an iterable of bytes as the content of a request,"
         f" got {type(content).__name__}"

@@ -16,7 +16,7 @@ from support.peer import settle
 import nbdriver.client
 from nbdriver.client import Client, ClientSettings
 from nbdriver.client.cookies import new_jar
-from nbdriver.errors import ConfigError, InvalidURL, NetworkError, UpgradeRefused
+from nbdriver.errors import ConfigError, InvalidResponse, InvalidURL, NetworkError, UpgradeRefused
 
 HERE = "http://a.example/"
 
@@ -234,3 +234,12 @@ def test_its_end_may_be_cancelled_anywhere(way: Way) -> None:
         assert number > 1
 
     run()
+
+
+@jumping
+async def test_what_is_wrong_with_an_answer_is_told_with_its_origin_as_it_stands_in_a_url() -> None:
+    async with MemoryClient(lambda _: b"nonsense") as client:
+        for url, origin in [("http://[::1]/bot:secret", r"\[::1\]:80"), ("http://a:81", "a:81")]:
+            with pytest.raises(InvalidResponse, match=rf"^http://{origin}: expected ") as caught:
+                await client.request("GET", url)
+            assert "secret" not in str(caught.value)

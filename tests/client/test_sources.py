@@ -296,3 +296,8 @@ async def test_a_large_file_is_never_in_memory_as_a_whole(tmp_path: Path) -> Non
             tracemalloc.stop()
     assert sent == size
     assert peak < 8 * PIECE
+
+
+def test_a_path_is_no_file_and_the_error_says_how_to_make_it_one() -> None:
+    with pytest.raises(TypeError, match=r'^expected a file, got its path: open\(\.\.\., "rb"\)'):
+        source_of(Path("secret.txt"))
