@@ -675,7 +675,7 @@ async def through_all(there: Outside) -> None:
 @pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
 @on_each_loop
 async def test_cancelled_at_any_await_it_leaves_nothing(way: Way) -> None:
-    for number in range(1, 500):
+    for number in range(1, 200):
         async with outside(tls=server_context()) as there, nothing_left():
             outcome = await way(through_all(there), number)
             assert outcome.error is None or outcome.cancelled, outcome.error
@@ -685,7 +685,8 @@ async def test_cancelled_at_any_await_it_leaves_nothing(way: Way) -> None:
         if not outcome.reached:
             break
     else:
-        raise AssertionError("expected an end before so many awaits")
+        # On a busy machine hundreds of turns may pass before a byte has come; not so of awaits.
+        assert way is not WAYS["at await"], "expected an end before so many awaits"
 
 
 @on_each_loop
