@@ -1,7 +1,8 @@
 """Our log lines in NoneBot's log, which is loguru's.
 
-NoneBot has a handler for that, but it looks for the module that logged where it stood on the stack
-up to Python 3.10; from 3.11 on every line would bear the name `logging`.
+NoneBot has a handler for that. That of 2.0.0a10 looks for the module that logged where it stood on
+the stack up to Python 3.10: from 3.11 on every line would bear the name `logging`. So there is one
+here for that release.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ class LoguruHandler(logging.Handler):
         )
 
 
-def attach(package: logging.Logger) -> None:
+def attach(package: logging.Logger, handler: type[logging.Handler] = LoguruHandler) -> None:
     """Let what `package` logs stand in NoneBot's log, once, whatever else is set up.
 
     Safe to repeat. All levels are handed over, for NoneBot's filter to choose from, unless the
     program has set a level of its own.
     """
-    if not any(isinstance(handler, LoguruHandler) for handler in package.handlers):
-        package.addHandler(LoguruHandler())
+    if not any(isinstance(each, handler) for each in package.handlers):
+        package.addHandler(handler())
     # The root logger may lead to the same log, where each line would then stand twice.
     package.propagate = False
     if package.level == logging.NOTSET:

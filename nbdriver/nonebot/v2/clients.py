@@ -23,6 +23,7 @@ from nonebot.drivers import (
     Response,
     WebSocketClientMixin,
 )
+from nonebot.log import LoguruHandler
 
 from ... import logs
 from ...abc import WebSocketConnection
@@ -221,7 +222,7 @@ class Mixin(HTTPClientMixin, WebSocketClientMixin):
     def __init__(self, env: Env, config: Config) -> None:
         """Called by `nonebot.init`, of the driver that this is a part of."""
         super().__init__(env, config)  # type: ignore[call-arg]  # the driver's, next in line
-        attach(logs.package)
+        attach(logs.package, LoguruHandler)
         self._clients = _Clients()
         # Before the hooks of everybody else, and after them.
         self._lifespan.on_startup(self._clients.start)  # type: ignore[attr-defined]  # the driver's

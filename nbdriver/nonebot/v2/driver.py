@@ -18,7 +18,6 @@ from ...addresses import hosts_of
 from ...asgi import ASGIApplication
 from ...config import PREFIX, ServerConfig, log_level_number
 from ...serving import Serving
-from ..logs import attach
 from .clients import Mixin
 from .server import NoneBotApplication
 
@@ -37,7 +36,6 @@ class Driver(Serving, Mixin, NoneBotDriver, ASGIMixin):
         super().__init__(env, config)
         self._application: NoneBotApplication = NoneBotApplication(self, self._clients.stop)
         self._told_of: frozenset[str] = frozenset()
-        attach(self.logger)
         self._configure(None, None, {})
 
     def _configured(self) -> None:
